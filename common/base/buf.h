@@ -6,9 +6,10 @@
 
 #include "common/base/macros.h"
 
-/* A growing run of bytes with a maximum given at birth. Appending past the maximum (or out of memory)
- * changes nothing, marks the buffer `over`, and returns false; a chain of appends can be judged once at
- * the end with !b.over. data is NUL-terminated whenever it is not NULL (the NUL is not in len). */
+/* A growing run of bytes with a maximum given at birth. Appending past the maximum (or out of
+ * memory) changes nothing, marks the buffer `over`, and returns false; a chain of appends can be
+ * judged once at the end with !b.over. data is NUL-terminated whenever it is not NULL (the NUL is
+ * not in len). */
 struct buf {
     char *data;
     size_t len, cap, max;

@@ -5,9 +5,10 @@
 
 #include "common/base/macros.h"
 
-/* An error on the caller's stack: set once where it happens, wrapped on the way up, logged once where
- * it is handled. A text names the thing, the place and the remedy. All functions return false, so that
- * `return err_set(e, ...)` ends a fallible function. `e` may be NULL (the caller does not care). */
+/* An error on the caller's stack: set once where it happens, wrapped on the way up, logged once
+ * where it is handled. A text names the thing, the place and the remedy. All functions return
+ * false, so that `return err_set(e, ...)` ends a fallible function. `e` may be NULL (the caller
+ * does not care). */
 struct err {
     char msg[512];
 };

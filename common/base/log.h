@@ -7,10 +7,10 @@
 
 /* Event log to stderr, one line each: a fixed event text, then key=value fields.
  *   log_warn("backend down", "service=%s slot=%u reason=%s", ...)
- * Text lines begin with the journald priority "<4>" when stderr is the journal (JOURNAL_STREAM is set).
- * Safe from any thread; one write(2) a line. Foreign strings go through str_quote() first; the fields
- * are key=value words divided by blanks, values with blanks in double quotes ("reason=\"%s\""), which
- * is what the JSON format parses them back from. */
+ * Text lines begin with the journald priority "<4>" when stderr is the journal (JOURNAL_STREAM is
+ * set). Safe from any thread; one write(2) a line. Foreign strings go through str_quote() first;
+ * the fields are key=value words divided by blanks, values with blanks in double quotes
+ * ("reason=\"%s\""), which is what the JSON format parses them back from. */
 enum log_level { LOG_LV_ERROR, LOG_LV_WARN, LOG_LV_INFO, LOG_LV_DEBUG };
 enum log_format { LOG_FMT_TEXT, LOG_FMT_JSON };
 

@@ -4,8 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Attributes and the two ownership helpers. AUTO(fn) runs fn on the variable's address when its scope
- * ends; MOVE(p) takes the pointer out and leaves NULL, so that the success line keeps the object. */
+/* Attributes and the two ownership helpers. AUTO(fn) runs fn on the variable's address when its
+ * scope ends; MOVE(p) takes the pointer out and leaves NULL, so that the success line keeps the
+ * object. */
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define NORETURN __attribute__((noreturn))

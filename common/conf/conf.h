@@ -8,8 +8,9 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 
-/* The configuration file (docs/configuration.md), read whole, checked whole, then constant. Keys are the rows of
- * conf.def. Errors read FILE:LINE:COLUMN: what; remedy. Times are milliseconds, sizes bytes. */
+/* The configuration file (docs/configuration.md), read whole, checked whole, then constant. Keys
+ * are the rows of conf.def. Errors read FILE:LINE:COLUMN: what; remedy. Times are milliseconds,
+ * sizes bytes. */
 enum {
     CONF_FILE_MAX = 1 << 20,
     CONF_LISTEN_MAX = 16,
@@ -41,8 +42,8 @@ enum conf_health_kind { CONF_HEALTH_NONE, CONF_HEALTH_HTTP, CONF_HEALTH_TCP };
 
 struct conf_health {
     enum conf_health_kind kind;
-    char *path;               /* http */
-    uint16_t port;            /* inside the container; 0: the service's own */
+    char *path;    /* http */
+    uint16_t port; /* inside the container; 0: the service's own */
     uint64_t interval_ms, timeout_ms;
     unsigned fall, rise;      /* consecutive results that change the state */
     uint64_t start_period_ms; /* a new instance may fail for this long before it is replaced */
@@ -65,21 +66,21 @@ struct conf_service {
     struct conf_strs entrypoint, command, volumes, depends_on, tmpfs;
     struct conf_pairs environment, labels;
     char *user, *stop_signal;
-    uint64_t mem_limit; /* 0: none */
+    uint64_t mem_limit;  /* 0: none */
     uint64_t cpus_milli; /* 0: none */
     unsigned pids_limit;
     uint64_t shm_size;
     bool read_only, init;
     uint64_t stop_grace_ms;
     /* ours */
-    struct conf_strs routes; /* path prefixes; none: not reachable through lbd */
-    uint16_t port;           /* inside the container; 0: none */
+    struct conf_strs routes;                  /* path prefixes; none: not reachable through lbd */
+    uint16_t port;                            /* inside the container; 0: none */
     uint16_t host_port_first, host_port_last; /* 0: not published */
-    char *publish;           /* host address of published ports */
+    char *publish;                            /* host address of published ports */
     enum conf_connect connect;
     struct conf_health health;
     struct conf_scale scale;
-    uint64_t drain_ms;       /* longest wait for requests in flight before a stop */
+    uint64_t drain_ms; /* longest wait for requests in flight before a stop */
     uint64_t connect_timeout_ms, response_timeout_ms;
 };
 
@@ -88,10 +89,11 @@ struct conf {
     struct conf_addr listen[CONF_LISTEN_MAX];
     size_t listen_n;
     unsigned workers; /* 0: one per CPU */
-    char *project;    /* names and labels of everything we create begin with it; two ctlds on one engine need two */
+    char *project;    /* names and labels of everything we create begin with it; two ctlds on one
+                         engine need two */
     char *run_dir, *state_dir;
-    char *docker;     /* unix:///var/run/docker.sock or http://HOST:PORT */
-    char *network;    /* name of the engine's network that all instances join; default: the project */
+    char *docker;  /* unix:///var/run/docker.sock or http://HOST:PORT */
+    char *network; /* name of the engine's network that all instances join; default: the project */
     enum log_format log_format;
     enum log_level log_level;
     struct conf_service *services; /* in the file's order */
@@ -106,11 +108,13 @@ struct conf_errors {
 
 /* Read and check a file. false: at least one error in errs, nothing returned. */
 bool conf_load(const char *path, struct conf **ret, struct conf_errors *errs) MUST_CHECK;
-bool conf_parse(const char *name, const char *text, size_t n, struct conf **ret, struct conf_errors *errs) MUST_CHECK;
+bool conf_parse(const char *name, const char *text, size_t n, struct conf **ret,
+                struct conf_errors *errs) MUST_CHECK;
 void conf_free(struct conf *c);
 void conf_freep(struct conf **c);
 const struct conf_service *conf_service_find(const struct conf *c, const char *name);
-/* Identity of what an instance is made of (image, command, environment, ...; not scale or health): 16 hex digits. */
+/* Identity of what an instance is made of (image, command, environment, ...; not scale or health):
+ * 16 hex digits. */
 void conf_service_hash(const struct conf_service *s, char ret[17]);
 
 #endif

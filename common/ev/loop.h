@@ -8,8 +8,8 @@
 #include "common/base/err.h"
 #include "common/base/list.h"
 
-/* One thread, one loop. The base is created with EVENT_BASE_FLAG_NOLOCK: nothing of it may be touched from
- * another thread (send a letter, see mailbox.h). Monotonic precise timers. */
+/* One thread, one loop. The base is created with EVENT_BASE_FLAG_NOLOCK: nothing of it may be
+ * touched from another thread (send a letter, see mailbox.h). Monotonic precise timers. */
 struct loop;
 
 bool loop_new(struct loop **ret, struct err *e) MUST_CHECK;
@@ -19,16 +19,17 @@ bool loop_run(struct loop *l, struct err *e) MUST_CHECK; /* until loop_stop() */
 void loop_stop(struct loop *l);                          /* from the loop's own thread */
 uint64_t loop_now_ms(struct loop *l);                    /* clock_mono_ms() */
 
-/* End-of-turn list: fn(obj) is called after all callbacks of this turn have returned, so that nobody frees
- * what a caller further up still holds. `node` lies in the object; posting it twice is harmless. */
+/* End-of-turn list: fn(obj) is called after all callbacks of this turn have returned, so that
+ * nobody frees what a caller further up still holds. `node` lies in the object; posting it twice is
+ * harmless. */
 struct loop_later {
     struct list node;
     void (*fn)(struct loop_later *self);
 };
 void loop_later(struct loop *l, struct loop_later *item, void (*fn)(struct loop_later *self));
 
-/* A one-shot timer with an absolute monotonic deadline, embedded in its owner. Setting it again moves it.
- * Never early; a deadline in the past fires in the next turn. */
+/* A one-shot timer with an absolute monotonic deadline, embedded in its owner. Setting it again
+ * moves it. Never early; a deadline in the past fires in the next turn. */
 struct timer {
     struct event *ev;
     struct loop *loop;
@@ -43,9 +44,13 @@ void timer_in(struct timer *t, uint64_t ms);
 void timer_clear(struct timer *t);
 void timer_fini(struct timer *t);
 
-/* Signals as events on this loop; fn(arg, signo). Only the main thread's loop takes signals; worker threads
- * block all of them (loop_block_signals() before the threads are started). SIGPIPE is ignored for good. */
+/* Signals as events on this loop; fn(arg, signo). Only the main thread's loop takes signals. */
 bool loop_on_signal(struct loop *l, int signo, void (*fn)(void *arg, int signo), void *arg,
                     struct err *e) MUST_CHECK;
+
+/* Call loop_ignore_sigpipe() once in main, and loop_block_signals() first thing in every other
+ * thread, so that signals reach the main thread only. */
+void loop_ignore_sigpipe(void);
+void loop_block_signals(void);
 
 #endif

@@ -40,8 +40,8 @@ bool proto_msg_find(const char *name, enum proto_msg *ret);
 const char *proto_role_name(enum proto_role role);
 bool proto_role_find(const char *name, enum proto_role *ret);
 
-/* Does obj have every member that the shape requires, each of its kind and within its limit? The error
- * names the place: "services[0].backends[2].port: ...". */
+/* Does obj have every member that the shape requires, each of its kind and within its limit? The
+ * error names the place: "services: [0]: backends: [2]: port: must be ...". */
 bool proto_check(enum proto_shape shape, const json_t *obj, struct err *e) MUST_CHECK;
 
 /* Members of a checked object. The value when it is absent is the last argument. */

@@ -1,0 +1,802 @@
+#include "common/wire/chan.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+
+enum {
+    READ_CHUNK = 65536,
+    ACCEPT_PAUSE_MS = 100, /* out of descriptors: look again after this long */
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 1000,
+};
+
+static const uint32_t CHAN_MAGIC = MAGIC('c', 'h', 'a', 'n');
+
+enum chan_state { CHAN_HELLO, CHAN_OPEN, CHAN_CLOSED };
+
+/* An outgoing connection that is kept up. */
+struct link {
+    struct chan_hub *hub;
+    struct list node;
+    char *path;
+    bool once;
+    uint64_t backoff_ms;
+    struct timer retry;
+};
+
+struct chan {
+    uint32_t magic;
+    struct chan_hub *hub;
+    struct list node;
+    uint64_t id;
+    int fd;
+    struct event *rd, *wr;
+    struct buf in, out;
+    enum chan_state state;
+    struct link *link; /* NULL: accepted */
+    struct timer hello_timer;
+    struct loop_later later;
+    const char *fail_why; /* set: closes at the end of the turn */
+    uint64_t next_req;
+    struct list pending; /* struct pending */
+    enum proto_role peer_role;
+    char peer_build[65];
+    pid_t peer_pid;
+};
+
+/* A request of ours that waits for its answer. */
+struct pending {
+    struct list node;
+    struct chan *ch;
+    uint64_t id;
+    enum proto_msg msg;
+    chan_done_fn *done;
+    void *arg;
+    struct timer deadline;
+};
+
+struct chan_hub {
+    struct loop *loop;
+    struct chan_config c;
+    struct list chans, links;
+    size_t accepted_n;
+    uint64_t next_id;
+    int listen_fd;
+    struct event *listen_ev;
+    struct timer accept_again;
+    char *listen_path;
+    dev_t listen_dev;
+    ino_t listen_ino;
+};
+
+static void link_retry_later(struct link *lk);
+
+/* ---- life and death of a channel ---- */
+
+static void pending_end(struct pending *p, const json_t *body, const struct err *e)
+{
+    chan_done_fn *done = p->done;
+    void *arg = p->arg;
+
+    list_unlink(&p->node);
+    timer_fini(&p->deadline);
+    mem_free(p);
+    done(arg, body, e);
+}
+
+static void on_pending_deadline(void *arg) /* timer */
+{
+    struct pending *p = arg;
+    struct err e;
+
+    err_set(&e, "%s: no answer from %s in time", proto_msg_info(p->msg)->name,
+            proto_role_name(p->ch->peer_role));
+    pending_end(p, NULL, &e);
+}
+
+static void fail_pending(struct chan *ch, const char *why)
+{
+    struct err e;
+
+    err_set(&e, "channel to %s closed: %s", proto_role_name(ch->peer_role), why);
+    while (!list_empty(&ch->pending))
+        pending_end(LIST_ENTRY_OF(ch->pending.next, struct pending, node), NULL, &e);
+}
+
+static void chan_free(struct chan *ch)
+{
+    fail_pending(ch, "it was closed before"); /* requests made after the close */
+    list_unlink(&ch->node);
+    timer_fini(&ch->hello_timer);
+    buf_fini(&ch->in);
+    buf_fini(&ch->out);
+    ch->magic = 0;
+    mem_free(ch);
+}
+
+/* Runs at the end of a turn: closes a channel that failed in it, or frees one that was closed in
+ * it. */
+static void on_chan_later(struct loop_later *self)
+{
+    struct chan *ch = CONTAINER_OF(self, struct chan, later);
+
+    if (ch->state == CHAN_CLOSED)
+        chan_free(ch);
+    else
+        chan_close(ch, ch->fail_why); /* posts the freeing */
+}
+
+/* Closes at the end of the turn: for places that must not call anybody's `done` or on_close. */
+static void chan_fail(struct chan *ch, const char *why)
+{
+    if (ch->state == CHAN_CLOSED || ch->fail_why != NULL)
+        return;
+    ch->fail_why = why;
+    loop_later(ch->hub->loop, &ch->later, on_chan_later);
+}
+
+void chan_close(struct chan *ch, const char *why)
+{
+    struct chan_hub *h = ch->hub;
+    bool was_open = ch->state == CHAN_OPEN;
+
+    if (ch->state == CHAN_CLOSED)
+        return;
+    ch->state = CHAN_CLOSED;
+    timer_clear(&ch->hello_timer);
+    event_free(ch->rd);
+    event_free(ch->wr);
+    close(ch->fd);
+    if (ch->link == NULL)
+        h->accepted_n--;
+    fail_pending(ch, why);
+    if ((was_open || (ch->link != NULL && ch->link->once)) && h->c.on_close != NULL)
+        h->c.on_close(ch, why, h->c.arg);
+    if (ch->link != NULL && !ch->link->once)
+        link_retry_later(ch->link);
+    loop_later(h->loop, &ch->later, on_chan_later);
+}
+
+/* ---- output ---- */
+
+static void chan_flush(struct chan *ch)
+{
+    while (ch->out.len > 0) {
+        ssize_t n = send(ch->fd, ch->out.data, ch->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN) {
+            event_add(ch->wr, NULL);
+            return;
+        }
+        if (n < 0) {
+            chan_fail(ch, "the peer has gone");
+            return;
+        }
+        buf_drop_front(&ch->out, (size_t)n);
+    }
+}
+
+/* Takes the reference of msg. */
+static void chan_send(struct chan *ch, json_t *msg)
+{
+    char *text = json_dumps(msg, JSON_COMPACT);
+    bool waiting = ch->out.len > 0;
+
+    json_decref(msg);
+    if (ch->state == CHAN_CLOSED || ch->fail_why != NULL || text == NULL) {
+        mem_free(text);
+        return;
+    }
+    if (strlen(text) >= PROTO_LINE_MAX) {
+        log_error("message too long", "to=%s bytes=%zu", proto_role_name(ch->peer_role),
+                  strlen(text));
+        chan_fail(ch, "a message of ours is too long");
+    } else if (!buf_adds(&ch->out, text) || !buf_add(&ch->out, "\n", 1)) {
+        chan_fail(ch, "the peer does not read");
+    } else if (!waiting) {
+        chan_flush(ch);
+    }
+    mem_free(text);
+}
+
+static void on_writable(evutil_socket_t fd UNUSED, short what UNUSED,
+                        void *arg) /* event_callback_fn */
+{
+    chan_flush(CAST(arg, chan, CHAN_MAGIC));
+}
+
+static json_t *new_message(void)
+{
+    json_t *m = json_object();
+
+    json_object_set_new(m, "v", json_integer(PROTO_VERSION));
+    return m;
+}
+
+static void send_request(struct chan *ch, enum proto_msg msg, uint64_t id, json_t *body)
+{
+    json_t *m = new_message();
+
+    if (id != 0)
+        json_object_set_new(m, "id", json_integer((json_int_t)id));
+    json_object_set_new(m, "type", json_string(proto_msg_info(msg)->name));
+    json_object_set_new(m, "body", body);
+    chan_send(ch, m);
+}
+
+static void send_error(struct chan *ch, uint64_t req_id, const char *text)
+{
+    json_t *m = new_message();
+
+    json_object_set_new(m, "re", json_integer((json_int_t)req_id));
+    json_object_set_new(m, "error", json_string(text));
+    chan_send(ch, m);
+}
+
+static json_t *hello_body(struct chan_hub *h)
+{
+    return json_pack("{s:i, s:s, s:s, s:I}", "proto", PROTO_VERSION, "role",
+                     proto_role_name(h->c.role), "build", h->c.build, "pid", (json_int_t)getpid());
+}
+
+void chan_request(struct chan *ch, enum proto_msg msg, json_t *body, uint64_t timeout_ms,
+                  chan_done_fn *done, void *arg)
+{
+    struct pending *p = mem_zalloc(sizeof(*p));
+
+    *p = (struct pending){.ch = ch, .id = ch->next_req++, .msg = msg, .done = done, .arg = arg};
+    timer_init(&p->deadline, ch->hub->loop, on_pending_deadline, p);
+    timer_in(&p->deadline, timeout_ms);
+    list_push_back(&ch->pending, &p->node);
+    send_request(ch, msg, p->id, body);
+}
+
+static bool may_send(const struct chan_hub *h, const struct chan *ch,
+                     const struct proto_msg_info *m)
+{
+    return (m->from == PROTO_ANY || m->from == h->c.role) &&
+           (m->to == PROTO_ANY || m->to == ch->peer_role);
+}
+
+void chan_hub_event(struct chan_hub *h, enum proto_msg msg, json_t *body)
+{
+    LIST_EACH(n, &h->chans)
+    {
+        struct chan *ch = LIST_ENTRY_OF(n, struct chan, node);
+
+        if (ch->state == CHAN_OPEN && may_send(h, ch, proto_msg_info(msg)))
+            send_request(ch, msg, 0, json_incref(body));
+    }
+    json_decref(body);
+}
+
+void chan_answer(struct chan_ask ask, json_t *body)
+{
+    struct chan *ch = chan_find(ask.hub, ask.chan_id);
+    json_t *m;
+
+    if (ch == NULL || ask.req_id == 0) {
+        json_decref(body);
+        return;
+    }
+    m = new_message();
+    json_object_set_new(m, "re", json_integer((json_int_t)ask.req_id));
+    json_object_set_new(m, "body", body);
+    chan_send(ch, m);
+}
+
+void chan_refuse(struct chan_ask ask, const char *fmt, ...)
+{
+    struct chan *ch = chan_find(ask.hub, ask.chan_id);
+    char text[512];
+    va_list ap;
+
+    if (ch == NULL || ask.req_id == 0)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    send_error(ch, ask.req_id, text);
+}
+
+/* ---- input ---- */
+
+static void chan_opened(struct chan *ch)
+{
+    ch->state = CHAN_OPEN;
+    timer_clear(&ch->hello_timer);
+    if (ch->link != NULL)
+        ch->link->backoff_ms = BACKOFF_MIN_MS;
+    if (ch->hub->c.on_open != NULL)
+        ch->hub->c.on_open(ch, ch->hub->c.arg);
+}
+
+/* Remembers who the peer says it is. */
+static bool take_hello(struct chan *ch, const json_t *body, struct err *e)
+{
+    uint64_t proto = proto_uint(body, "proto", 0);
+
+    if (proto != PROTO_VERSION)
+        return err_set(e,
+                       "protocol version %llu, but this is version %d: bring both to one release",
+                       (unsigned long long)proto, PROTO_VERSION);
+    if (!proto_role_find(proto_str(body, "role", ""), &ch->peer_role))
+        return err_set(e, "unknown role");
+    snprintf(ch->peer_build, sizeof(ch->peer_build), "%s", proto_str(body, "build", ""));
+    return true;
+}
+
+static void on_hello_answer(void *arg, const json_t *body, const struct err *e) /* chan_done_fn */
+{
+    struct chan *ch = CAST(arg, chan, CHAN_MAGIC);
+    struct err why;
+
+    if (ch->state == CHAN_CLOSED)
+        return;
+    if (body == NULL || !take_hello(ch, body, &why)) {
+        log_warn("channel refused", "reason=\"%s\"", body == NULL ? e->msg : why.msg);
+        chan_fail(ch, "no hello");
+        return;
+    }
+    chan_opened(ch);
+}
+
+static void take_request(struct chan *ch, enum proto_msg msg, uint64_t id, const json_t *body)
+{
+    const struct proto_msg_info *m = proto_msg_info(msg);
+    struct chan_ask ask = {ch->hub, ch->id, id};
+    struct err e;
+
+    if (msg == MSG_HELLO) {
+        if (ch->state == CHAN_OPEN || ch->link != NULL) {
+            chan_refuse(ask, "hello was said already");
+        } else if (!take_hello(ch, body, &e)) {
+            chan_refuse(ask, "%s", e.msg);
+            chan_fail(ch, "no hello");
+        } else {
+            chan_answer(ask, hello_body(ch->hub));
+            chan_opened(ch);
+        }
+        return;
+    }
+    if (ch->state != CHAN_OPEN) {
+        chan_refuse(ask, "say hello first");
+        chan_fail(ch, "no hello");
+    } else if ((m->from != PROTO_ANY && m->from != ch->peer_role) ||
+               ch->hub->c.handlers[msg] == NULL) {
+        chan_refuse(ask, "'%s' from %s is not for %s", m->name, proto_role_name(ch->peer_role),
+                    proto_role_name(ch->hub->c.role));
+    } else {
+        ch->hub->c.handlers[msg](ch, ask, body, ch->hub->c.arg);
+    }
+}
+
+static void take_answer(struct chan *ch, uint64_t re, const json_t *m)
+{
+    LIST_EACH(n, &ch->pending)
+    {
+        struct pending *p = LIST_ENTRY_OF(n, struct pending, node);
+        const char *error = json_string_value(json_object_get(m, "error"));
+        const json_t *body = json_object_get(m, "body");
+        char q[400];
+        struct err e;
+
+        if (p->id != re)
+            continue;
+        if (error != NULL) {
+            err_set(&e, "%s", str_quote(sv_of(error), q, sizeof(q)));
+            pending_end(p, NULL, &e);
+        } else if (!proto_check(proto_msg_info(p->msg)->answer, body, &e)) {
+            err_wrap(&e, "ill-shaped answer to %s", proto_msg_info(p->msg)->name);
+            pending_end(p, NULL, &e);
+        } else {
+            pending_end(p, body, NULL);
+        }
+        return;
+    }
+    /* The answer to a request whose deadline has passed: nobody waits for it. */
+}
+
+/* One message. What is wrong with it is told to the peer; false: the frame is no message at all. */
+static bool take_message(struct chan *ch, const json_t *m)
+{
+    const json_t *re = json_object_get(m, "re"), *id = json_object_get(m, "id");
+    const char *type = json_string_value(json_object_get(m, "type"));
+    json_t *body = json_object_get(m, "body");
+    json_t *empty = NULL;
+    uint64_t req_id;
+    enum proto_msg msg;
+    struct err e;
+
+    if (!json_is_object(m) || json_integer_value(json_object_get(m, "v")) != PROTO_VERSION)
+        return false;
+    if (json_is_integer(re)) {
+        take_answer(ch, (uint64_t)json_integer_value(re), m);
+        return true;
+    }
+    if (type == NULL || (id != NULL && (!json_is_integer(id) || json_integer_value(id) <= 0)))
+        return false;
+    req_id = (uint64_t)json_integer_value(id);
+    if (!proto_msg_find(type, &msg)) {
+        send_error(ch, req_id, "unknown message type");
+        return true;
+    }
+    if ((proto_msg_info(msg)->kind == PROTO_REQ) != (req_id != 0)) {
+        send_error(ch, req_id,
+                   req_id != 0 ? "this is an event: send it without id"
+                               : "this is a request: give it an id");
+        return true;
+    }
+    if (body == NULL)
+        body = empty = json_object();
+    if (proto_check(proto_msg_info(msg)->body, body, &e))
+        take_request(ch, msg, req_id, body);
+    else
+        send_error(ch, req_id, e.msg);
+    json_decref(empty);
+    return true;
+}
+
+static bool take_line(struct chan *ch, const char *line, size_t n)
+{
+    json_t *m = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
+    bool ok = m != NULL && take_message(ch, m);
+
+    json_decref(m);
+    return ok;
+}
+
+static void take_lines(struct chan *ch)
+{
+    size_t used = 0;
+
+    while (ch->state != CHAN_CLOSED && ch->fail_why == NULL && used < ch->in.len) {
+        const char *line = ch->in.data + used;
+        const char *end = memchr(line, '\n', ch->in.len - used);
+
+        if (end == NULL)
+            break;
+        used += (size_t)(end - line) + 1;
+        if (!take_line(ch, line, (size_t)(end - line))) {
+            log_warn("bad frame on a channel", "peer=%s pid=%ld", proto_role_name(ch->peer_role),
+                     (long)ch->peer_pid);
+            chan_fail(ch, "bad frame");
+        }
+    }
+    buf_drop_front(&ch->in, used);
+}
+
+static void on_readable(evutil_socket_t fd, short what UNUSED, void *arg) /* event_callback_fn */
+{
+    struct chan *ch = CAST(arg, chan, CHAN_MAGIC);
+    char chunk[READ_CHUNK];
+    ssize_t n = recv(fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        chan_close(ch, n == 0 ? "the peer has closed it" : "the peer has gone");
+        return;
+    }
+    /* The buffer holds at most one unfinished line and this chunk. */
+    if (!buf_add(&ch->in, chunk, (size_t)n)) {
+        chan_close(ch, "line too long");
+        return;
+    }
+    take_lines(ch);
+    if (ch->state != CHAN_CLOSED && ch->in.len >= PROTO_LINE_MAX) {
+        log_warn("line too long on a channel", "peer=%s pid=%ld max=%d",
+                 proto_role_name(ch->peer_role), (long)ch->peer_pid, PROTO_LINE_MAX);
+        chan_close(ch, "line too long");
+    }
+}
+
+/* ---- making channels ---- */
+
+static void on_hello_late(void *arg) /* timer */
+{
+    chan_close(CAST(arg, chan, CHAN_MAGIC), "no hello in time");
+}
+
+/* Takes fd. */
+static struct chan *chan_new(struct chan_hub *h, int fd, struct link *lk)
+{
+    struct ucred cred = {.pid = 0, .uid = (uid_t)-1, .gid = (gid_t)-1};
+    socklen_t len = sizeof(cred);
+    struct chan *ch = mem_zalloc(sizeof(*ch));
+
+    *ch = (struct chan){
+        .magic = CHAN_MAGIC, .hub = h, .id = h->next_id++, .fd = fd, .link = lk, .next_req = 1};
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
+        ch->peer_pid = cred.pid;
+    list_init(&ch->pending);
+    list_push_back(&h->chans, &ch->node);
+    buf_init(&ch->in, PROTO_LINE_MAX + READ_CHUNK);
+    buf_init(&ch->out, CHAN_OUT_MAX);
+    timer_init(&ch->hello_timer, h->loop, on_hello_late, ch);
+    timer_in(&ch->hello_timer, CHAN_HELLO_TIMEOUT_MS);
+    ch->rd = event_new(loop_base(h->loop), fd, EV_READ | EV_PERSIST, on_readable, ch);
+    ch->wr = event_new(loop_base(h->loop), fd, EV_WRITE, on_writable, ch);
+    if (ch->rd == NULL || ch->wr == NULL || event_add(ch->rd, NULL) < 0)
+        abort(); /* out of memory; see mem.h */
+    if (lk == NULL)
+        h->accepted_n++;
+    return ch;
+}
+
+static bool allowed(struct chan_hub *h, int fd)
+{
+    struct ucred cred;
+    socklen_t len = sizeof(cred);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+        return false;
+    if (h->c.allow != NULL)
+        return h->c.allow(cred.uid, cred.gid, cred.pid, h->c.arg);
+    return cred.uid == 0 || cred.uid == geteuid();
+}
+
+static void on_accept_again(void *arg) /* timer */
+{
+    struct chan_hub *h = arg;
+
+    event_add(h->listen_ev, NULL);
+}
+
+static void on_acceptable(evutil_socket_t lfd, short what UNUSED, void *arg) /* event_callback_fn */
+{
+    struct chan_hub *h = arg;
+    int fd = accept4(lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            event_del(h->listen_ev);
+            timer_in(&h->accept_again, ACCEPT_PAUSE_MS);
+        }
+        return;
+    }
+    if (h->accepted_n >= CHAN_PEERS_MAX || !allowed(h, fd)) {
+        log_warn("channel refused", "reason=\"%s\"",
+                 h->accepted_n >= CHAN_PEERS_MAX ? "too many channels"
+                                                 : "this user may not speak to us");
+        close(fd);
+        return;
+    }
+    chan_new(h, fd, NULL);
+}
+
+static bool unix_address(const char *path, struct sockaddr_un *ret, struct err *e)
+{
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(ret->sun_path))
+        return err_set(e, "socket path '%s' is longer than %zu bytes", path,
+                       sizeof(ret->sun_path) - 1);
+    memcpy(ret->sun_path, path, strlen(path) + 1);
+    return true;
+}
+
+/* A connected socket, or -1 with errno. */
+static int connect_to(const struct sockaddr_un *sa)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0) {
+        int saved = errno;
+
+        close(fd);
+        errno = saved;
+        return -1;
+    }
+    return fd;
+}
+
+static bool link_open(struct link *lk, struct err *e)
+{
+    struct sockaddr_un sa;
+    struct chan *ch;
+    int fd;
+
+    if (!unix_address(lk->path, &sa, e))
+        return false;
+    fd = connect_to(&sa);
+    if (fd < 0)
+        return err_sys(e, "connect to '%s'", lk->path);
+    ch = chan_new(lk->hub, fd, lk);
+    chan_request(ch, MSG_HELLO, hello_body(lk->hub), CHAN_HELLO_TIMEOUT_MS, on_hello_answer, ch);
+    return true;
+}
+
+static void on_link_retry(void *arg) /* timer */
+{
+    struct link *lk = arg;
+
+    if (!link_open(lk, NULL))
+        link_retry_later(lk);
+}
+
+static void link_retry_later(struct link *lk)
+{
+    timer_in(&lk->retry, lk->backoff_ms);
+    lk->backoff_ms = lk->backoff_ms * 2 < BACKOFF_MAX_MS ? lk->backoff_ms * 2 : BACKOFF_MAX_MS;
+}
+
+static struct link *link_new(struct chan_hub *h, const char *path, bool once)
+{
+    struct link *lk = mem_zalloc(sizeof(*lk));
+
+    *lk = (struct link){
+        .hub = h, .path = mem_strdup(path), .once = once, .backoff_ms = BACKOFF_MIN_MS};
+    timer_init(&lk->retry, h->loop, on_link_retry, lk);
+    list_push_back(&h->links, &lk->node);
+    return lk;
+}
+
+bool chan_hub_connect(struct chan_hub *h, const char *path, struct err *e)
+{
+    struct sockaddr_un sa;
+
+    if (!unix_address(path, &sa, e))
+        return false;
+    on_link_retry(link_new(h, path, false));
+    return true;
+}
+
+bool chan_hub_connect_once(struct chan_hub *h, const char *path, struct err *e)
+{
+    return link_open(link_new(h, path, true), e);
+}
+
+bool chan_hub_listen(struct chan_hub *h, const char *path, mode_t mode, struct err *e)
+{
+    struct sockaddr_un sa;
+    struct stat st;
+    mode_t old;
+    int fd, rc;
+
+    if (!unix_address(path, &sa, e))
+        return false;
+    fd = connect_to(&sa);
+    if (fd >= 0) {
+        close(fd);
+        return err_set(e, "another process listens on '%s': stop it first", path);
+    }
+    if (errno == ECONNREFUSED && unlink(path) < 0) /* left behind by a killed process */
+        return err_sys(e, "remove the old socket '%s'", path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_sys(e, "make a socket");
+    old = umask(0777 & ~mode);
+    rc = bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
+    umask(old);
+    if (rc < 0 || listen(fd, 64) < 0) {
+        err_sys(e, "listen on '%s'", path);
+        close(fd);
+        return false;
+    }
+    h->listen_fd = fd;
+    h->listen_path = mem_strdup(path);
+    if (stat(path, &st) == 0) {
+        h->listen_dev = st.st_dev;
+        h->listen_ino = st.st_ino;
+    }
+    timer_init(&h->accept_again, h->loop, on_accept_again, h);
+    h->listen_ev = event_new(loop_base(h->loop), fd, EV_READ | EV_PERSIST, on_acceptable, h);
+    if (h->listen_ev == NULL || event_add(h->listen_ev, NULL) < 0)
+        return err_set(e, "cannot watch '%s'", path);
+    return true;
+}
+
+bool chan_hub_new(struct loop *l, const struct chan_config *c, struct chan_hub **ret, struct err *e)
+{
+    struct chan_hub *h;
+
+    if (c->role == PROTO_ANY)
+        return err_set(e, "a channel hub needs a role");
+    h = mem_zalloc(sizeof(*h));
+    *h = (struct chan_hub){.loop = l, .c = *c, .next_id = 1, .listen_fd = -1};
+    list_init(&h->chans);
+    list_init(&h->links);
+    *ret = h;
+    return true;
+}
+
+static void unlisten(struct chan_hub *h)
+{
+    struct stat st;
+
+    if (h->listen_ev != NULL)
+        event_free(h->listen_ev);
+    timer_fini(&h->accept_again);
+    close(h->listen_fd);
+    /* Not a successor's socket of the same name. */
+    if (stat(h->listen_path, &st) == 0 && st.st_dev == h->listen_dev && st.st_ino == h->listen_ino)
+        unlink(h->listen_path);
+    mem_free(h->listen_path);
+}
+
+void chan_hub_free(struct chan_hub *h)
+{
+    if (h == NULL)
+        return;
+    LIST_EACH(n, &h->links)
+    {
+        struct link *lk = LIST_ENTRY_OF(n, struct link, node);
+
+        lk->once = true; /* closing must not reconnect */
+    }
+    while (!list_empty(&h->chans)) {
+        struct chan *ch = LIST_ENTRY_OF(h->chans.next, struct chan, node);
+
+        chan_close(ch, "this process ends");
+        list_unlink(&ch->later.node);
+        chan_free(ch);
+    }
+    while (!list_empty(&h->links)) {
+        struct link *lk = LIST_ENTRY_OF(h->links.next, struct link, node);
+
+        list_unlink(&lk->node);
+        timer_fini(&lk->retry);
+        mem_free(lk->path);
+        mem_free(lk);
+    }
+    if (h->listen_fd >= 0)
+        unlisten(h);
+    mem_free(h);
+}
+
+struct chan *chan_find(struct chan_hub *h, uint64_t id)
+{
+    LIST_EACH(n, &h->chans)
+    {
+        struct chan *ch = LIST_ENTRY_OF(n, struct chan, node);
+
+        if (ch->id == id && ch->state != CHAN_CLOSED)
+            return ch;
+    }
+    return NULL;
+}
+
+struct chan *chan_first(struct chan_hub *h, enum proto_role peer_role)
+{
+    LIST_EACH(n, &h->chans)
+    {
+        struct chan *ch = LIST_ENTRY_OF(n, struct chan, node);
+
+        if (ch->state == CHAN_OPEN && ch->fail_why == NULL && ch->peer_role == peer_role)
+            return ch;
+    }
+    return NULL;
+}
+
+uint64_t chan_id(const struct chan *ch)
+{
+    return ch->id;
+}
+
+enum proto_role chan_peer_role(const struct chan *ch)
+{
+    return ch->peer_role;
+}
+
+const char *chan_peer_build(const struct chan *ch)
+{
+    return ch->peer_build;
+}
+
+pid_t chan_peer_pid(const struct chan *ch)
+{
+    return ch->peer_pid;
+}
