@@ -183,28 +183,31 @@ const char *str_duration(uint64_t ms, char *buf, size_t n)
 
 enum { SUGGEST_MAX = 48 };
 
-/* Levenshtein distance of two short words, with one row. */
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Edit distance of two short words; swapping two neighbours is one edit. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t n = strlen(a), m = strlen(b), row[SUGGEST_MAX + 1];
+    size_t n = strlen(a), m = strlen(b), d[3][SUGGEST_MAX + 1] = {0};
 
     if (n > SUGGEST_MAX || m > SUGGEST_MAX)
         return SIZE_MAX;
     for (size_t j = 0; j <= m; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
+        d[0][j] = j;
+    for (size_t i = 1; i <= n; i++) { /* row i lies in d[i % 3] */
+        size_t *row = d[i % 3], *above = d[(i - 1) % 3], *two_above = d[(i + 1) % 3];
 
         row[0] = i;
         for (size_t j = 1; j <= m; j++) {
-            size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            size_t best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-
-            diagonal = row[j];
-            row[j] = change < best ? change : best;
+            row[j] = least(above[j - 1] + (a[i - 1] != b[j - 1]), least(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = least(row[j], two_above[j - 2] + 1);
         }
     }
-    return row[m];
+    return d[n % 3][m];
 }
 
 const char *str_suggest(const char *word, const char *const *candidates, size_t n)
@@ -223,32 +226,35 @@ const char *str_suggest(const char *word, const char *const *candidates, size_t 
     return best;
 }
 
+/* Writes the visible form of c to shown; returns its length, 1 or 4. */
+static size_t quote_byte(unsigned char c, char shown[5])
+{
+    bool plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+
+    return (size_t)snprintf(shown, 5, plain ? "%c" : "\\x%02x", c);
+}
+
 const char *str_quote(struct sv s, char *buf, size_t n)
 {
-    size_t used = 0;
+    static const char cut[] = "...";
+    size_t whole = 0, used = 0, room;
+    char shown[5];
 
+    if (n == 0)
+        return buf;
+    for (size_t i = 0; i < s.n && whole < n; i++)
+        whole += quote_byte((unsigned char)s.p[i], shown);
+    room = whole < n         ? n
+           : n > sizeof(cut) ? n - sizeof(cut) + 1
+                             : 1; /* all of it, or a part and the dots */
     for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        char shown[5];
-        int len;
+        size_t len = quote_byte((unsigned char)s.p[i], shown);
 
-        if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-            len = snprintf(shown, sizeof(shown), "\\x%02x", c);
-        else
-            len = snprintf(shown, sizeof(shown), "%c", c);
-        /* Room for the rest is not known here: keep four bytes for "..." unless this is the last
-         * one. */
-        if (used + (size_t)len + (i + 1 < s.n ? 4u : 1u) > n) {
-            if (used + 4 <= n) {
-                memcpy(buf + used, "...", 3);
-                used += 3;
-            }
+        if (used + len >= room)
             break;
-        }
-        memcpy(buf + used, shown, (size_t)len);
-        used += (size_t)len;
+        memcpy(buf + used, shown, len);
+        used += len;
     }
-    if (n > 0)
-        buf[used < n ? used : n - 1] = '\0';
+    snprintf(buf + used, n - used, "%s", whole < n || n <= sizeof(cut) ? "" : cut);
     return buf;
 }

@@ -25,16 +25,16 @@ bool conf_parse(const char *name, const char *text, size_t n, struct conf **ret,
                 struct conf_errors *errs)
 {
     AUTO(conf_freep) struct conf *c = mem_zalloc(sizeof(*c));
-    AUTO(yaml_freep) struct yaml_doc *doc = NULL;
+    AUTO(ytree_freep) struct ytree *doc = NULL;
     struct conf_reader r = {name, errs};
 
     errs->n = 0;
-    if (!yaml_parse(name, text, n, &doc, &errs->v[0])) {
+    if (!ytree_parse(name, text, n, &doc, &errs->v[0])) {
         errs->n = 1;
         return false;
     }
     c->path = mem_strdup(name);
-    conf_read(&r, yaml_root(doc), c);
+    conf_read(&r, ytree_root(doc), c);
     if (errs->n == 0) /* values that are there do not fit together only when all are there */
         conf_check(&r, c);
     if (errs->n > 0)

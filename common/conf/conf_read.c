@@ -10,7 +10,7 @@ enum section { SECTION_TOP, SECTION_SERVICE, SECTION_HEALTH, SECTION_SCALE };
 struct row;
 /* Reads a node into the member at dst. false after conf_bad(); the member keeps its default then.
  */
-typedef bool read_fn(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+typedef bool read_fn(struct conf_reader *r, const struct row *row, const struct ynode *n,
                      void *dst);
 
 struct row {
@@ -51,7 +51,7 @@ static void *member(const struct row *row, void *base)
 
 /* ---- sections ---- */
 
-static bool unknown_key(struct conf_reader *r, enum section s, const struct yaml_node *key)
+static bool unknown_key(struct conf_reader *r, enum section s, const struct ynode *key)
 {
     AUTO(mem_freep) char *word = mem_strndup(key->text.p, key->text.n);
     const char *names[ARRAY_LEN(rows)], *near;
@@ -83,36 +83,34 @@ static const struct row *find_row(enum section s, struct sv key)
 }
 
 /* A scalar node as the file would have it, for defaults and shorthands. */
-static struct yaml_node scalar(const char *text, const struct yaml_node *at)
+static struct ynode scalar(const char *text, const struct ynode *at)
 {
-    return (struct yaml_node){
+    return (struct ynode){
         .kind = YN_SCALAR, .line = at->line, .column = at->column, .text = sv_of(text)};
 }
 
-static void set_defaults(struct conf_reader *r, enum section s, const struct yaml_node *at,
-                         void *base)
+static void set_defaults(struct conf_reader *r, enum section s, const struct ynode *at, void *base)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct yaml_node n = scalar(rows[i].absent, at);
+        struct ynode n = scalar(rows[i].absent, at);
 
         if (rows[i].section == s && rows[i].absent[0] != '\0')
             (void)rows[i].read(r, &rows[i], &n, member(&rows[i], base));
     }
 }
 
-static void read_section(struct conf_reader *r, enum section s, const struct yaml_node *n,
-                         void *base)
+static void read_section(struct conf_reader *r, enum section s, const struct ynode *n, void *base)
 {
     set_defaults(r, s, n, base);
     if (n->kind != YN_MAP) {
-        BAD(r, n, "here must be keys with values, not %s", yaml_kind_name(n));
+        BAD(r, n, "here must be keys with values, not %s", ytree_kind_name(n));
         return;
     }
     for (size_t i = 0; i < n->n; i++) {
-        const struct yaml_pair *p = &n->pairs[i];
+        const struct ypair *p = &n->pairs[i];
         const struct row *row = find_row(s, p->key->text);
 
-        if (row != NULL && yaml_is_null(p->value))
+        if (row != NULL && ytree_is_null(p->value))
             BAD(r, p->key, "'%s' has no value; give one or remove the key", row->key);
         else if (row != NULL)
             (void)row->read(r, row, p->value, member(row, base));
@@ -121,7 +119,7 @@ static void read_section(struct conf_reader *r, enum section s, const struct yam
     }
 }
 
-void conf_read(struct conf_reader *r, const struct yaml_node *root, struct conf *c)
+void conf_read(struct conf_reader *r, const struct ynode *root, struct conf *c)
 {
     read_section(r, SECTION_TOP, root, c);
     if (c->services_n == 0 && r->errs->n == 0)
@@ -143,19 +141,19 @@ bool conf_name_ok(struct sv s)
     return ok;
 }
 
-static bool read_SERVICES(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_SERVICES(struct conf_reader *r, const struct row *row, const struct ynode *n,
                           void *dst)
 {
     struct conf *c = CONTAINER_OF((struct conf_service **)dst, struct conf, services);
 
     if (n->kind != YN_MAP)
         return BAD(r, n, "'services' must be a mapping of names to services, not %s",
-                   yaml_kind_name(n));
+                   ytree_kind_name(n));
     if (n->n > row->max)
         return BAD(r, n, "more than %llu services", (unsigned long long)row->max);
     c->services = mem_array(n->n, sizeof(*c->services));
     for (size_t i = 0; i < n->n; i++) {
-        const struct yaml_pair *p = &n->pairs[i];
+        const struct ypair *p = &n->pairs[i];
         struct conf_service *s = &c->services[c->services_n];
         char q[64];
 
@@ -179,8 +177,8 @@ static bool read_SERVICES(struct conf_reader *r, const struct row *row, const st
     return true;
 }
 
-static bool read_HEALTH(struct conf_reader *r, const struct row *row UNUSED,
-                        const struct yaml_node *n, void *dst)
+static bool read_HEALTH(struct conf_reader *r, const struct row *row UNUSED, const struct ynode *n,
+                        void *dst)
 {
     struct conf_health *h = dst;
 
@@ -198,7 +196,7 @@ static bool read_HEALTH(struct conf_reader *r, const struct row *row UNUSED,
     return true;
 }
 
-static bool read_SCALE(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_SCALE(struct conf_reader *r, const struct row *row, const struct ynode *n,
                        void *dst)
 {
     static const struct row number = {.key = "scale", .min = 1, .max = CONF_REPLICAS_MAX};
@@ -222,11 +220,11 @@ static bool read_SCALE(struct conf_reader *r, const struct row *row, const struc
 
 /* ---- single values ---- */
 
-static bool is_scalar(struct conf_reader *r, const struct row *row, const struct yaml_node *n)
+static bool is_scalar(struct conf_reader *r, const struct row *row, const struct ynode *n)
 {
     if (n->kind == YN_SCALAR)
         return true;
-    return BAD(r, n, "'%s' must be a single value, not %s", row->key, yaml_kind_name(n));
+    return BAD(r, n, "'%s' must be a single value, not %s", row->key, ytree_kind_name(n));
 }
 
 static void set_str(char **dst, struct sv s)
@@ -235,8 +233,7 @@ static void set_str(char **dst, struct sv s)
     *dst = mem_strndup(s.p, s.n);
 }
 
-static bool read_STR(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
-                     void *dst)
+static bool read_STR(struct conf_reader *r, const struct row *row, const struct ynode *n, void *dst)
 {
     if (!is_scalar(r, row, n))
         return false;
@@ -247,7 +244,7 @@ static bool read_STR(struct conf_reader *r, const struct row *row, const struct 
     return true;
 }
 
-static bool read_NAME(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_NAME(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       void *dst)
 {
     char q[64];
@@ -262,7 +259,7 @@ static bool read_NAME(struct conf_reader *r, const struct row *row, const struct
     return true;
 }
 
-static bool read_PATH(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_PATH(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       void *dst)
 {
     if (!is_scalar(r, row, n))
@@ -273,7 +270,7 @@ static bool read_PATH(struct conf_reader *r, const struct row *row, const struct
     return true;
 }
 
-static bool read_ENGINE(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_ENGINE(struct conf_reader *r, const struct row *row, const struct ynode *n,
                         void *dst)
 {
     if (!is_scalar(r, row, n))
@@ -284,7 +281,7 @@ static bool read_ENGINE(struct conf_reader *r, const struct row *row, const stru
     return true;
 }
 
-static bool read_UINT(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_UINT(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       void *dst)
 {
     struct err e;
@@ -298,7 +295,7 @@ static bool read_UINT(struct conf_reader *r, const struct row *row, const struct
     return true;
 }
 
-static bool read_PORT(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_PORT(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       void *dst)
 {
     unsigned v;
@@ -309,7 +306,7 @@ static bool read_PORT(struct conf_reader *r, const struct row *row, const struct
     return true;
 }
 
-static bool read_BOOL(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_BOOL(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       void *dst)
 {
     char q[64];
@@ -323,8 +320,7 @@ static bool read_BOOL(struct conf_reader *r, const struct row *row, const struct
     return true;
 }
 
-static bool read_TCP(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
-                     void *dst)
+static bool read_TCP(struct conf_reader *r, const struct row *row, const struct ynode *n, void *dst)
 {
     bool tcp;
 
@@ -336,7 +332,7 @@ static bool read_TCP(struct conf_reader *r, const struct row *row, const struct 
 
 typedef bool parse_fn(struct sv s, uint64_t *ret, struct err *e);
 
-static bool read_number(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_number(struct conf_reader *r, const struct row *row, const struct ynode *n,
                         parse_fn *parse, const char *unit, uint64_t *dst)
 {
     struct err e;
@@ -356,26 +352,26 @@ static bool read_number(struct conf_reader *r, const struct row *row, const stru
     return true;
 }
 
-static bool read_DURATION(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_DURATION(struct conf_reader *r, const struct row *row, const struct ynode *n,
                           void *dst)
 {
     return read_number(r, row, n, str_to_duration_ms, "milliseconds", dst);
 }
 
-static bool read_SIZE(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_SIZE(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       void *dst)
 {
     return read_number(r, row, n, str_to_size, "bytes", dst);
 }
 
-static bool read_MILLI(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_MILLI(struct conf_reader *r, const struct row *row, const struct ynode *n,
                        void *dst)
 {
     return read_number(r, row, n, str_to_milli, "thousandths", dst);
 }
 
 /* One word of a fixed set, as its number. */
-static bool read_word(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_word(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       const char *const *words, size_t words_n, unsigned *ret)
 {
     char q[64], all[128] = "";
@@ -395,7 +391,7 @@ static bool read_word(struct conf_reader *r, const struct row *row, const struct
                all);
 }
 
-static bool read_LOG_FORMAT(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_LOG_FORMAT(struct conf_reader *r, const struct row *row, const struct ynode *n,
                             void *dst)
 {
     static const char *const words[] = {"text", "json"};
@@ -407,7 +403,7 @@ static bool read_LOG_FORMAT(struct conf_reader *r, const struct row *row, const 
     return true;
 }
 
-static bool read_LOG_LEVEL(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_LOG_LEVEL(struct conf_reader *r, const struct row *row, const struct ynode *n,
                            void *dst)
 {
     static const char *const words[] = {"error", "warn", "info", "debug"};
@@ -419,7 +415,7 @@ static bool read_LOG_LEVEL(struct conf_reader *r, const struct row *row, const s
     return true;
 }
 
-static bool read_CONNECT(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_CONNECT(struct conf_reader *r, const struct row *row, const struct ynode *n,
                          void *dst)
 {
     static const char *const words[] = {"published", "direct"};
@@ -431,7 +427,7 @@ static bool read_CONNECT(struct conf_reader *r, const struct row *row, const str
     return true;
 }
 
-static bool read_SIGNAL(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_SIGNAL(struct conf_reader *r, const struct row *row, const struct ynode *n,
                         void *dst)
 {
     bool ok;
@@ -456,7 +452,7 @@ static bool ip_ok(const char *text)
     return inet_pton(AF_INET, text, raw) == 1 || inet_pton(AF_INET6, text, raw) == 1;
 }
 
-static bool read_ADDRESS(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_ADDRESS(struct conf_reader *r, const struct row *row, const struct ynode *n,
                          void *dst)
 {
     AUTO(mem_freep) char *text = NULL;
@@ -493,13 +489,13 @@ static bool parse_listen(struct sv s, struct conf_addr *ret)
     return ip_ok(ret->host);
 }
 
-static bool read_LISTEN(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_LISTEN(struct conf_reader *r, const struct row *row, const struct ynode *n,
                         void *dst)
 {
     struct conf *c = CONTAINER_OF((struct conf_addr(*)[CONF_LISTEN_MAX])dst, struct conf, listen);
-    const struct yaml_node *one[] = {n};
-    const struct yaml_node *const *items =
-        n->kind == YN_LIST ? (const struct yaml_node *const *)n->items : one;
+    const struct ynode *one[] = {n};
+    const struct ynode *const *items =
+        n->kind == YN_LIST ? (const struct ynode *const *)n->items : one;
     size_t items_n = n->kind == YN_LIST ? n->n : 1;
 
     if (items_n < row->min || items_n > row->max)
@@ -517,7 +513,7 @@ static bool read_LISTEN(struct conf_reader *r, const struct row *row, const stru
     return true;
 }
 
-static bool read_PORT_RANGE(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_PORT_RANGE(struct conf_reader *r, const struct row *row, const struct ynode *n,
                             void *dst)
 {
     struct conf_service *s = CONTAINER_OF((uint16_t *)dst, struct conf_service, host_port_first);
@@ -549,16 +545,16 @@ static void strs_add(struct conf_strs *s, struct sv v)
     s->v[s->n++] = mem_strndup(v.p, v.n);
 }
 
-typedef bool item_fn(struct conf_reader *r, const struct row *row, const struct yaml_node *item);
+typedef bool item_fn(struct conf_reader *r, const struct row *row, const struct ynode *item);
 
 static bool any_item(struct conf_reader *r UNUSED, const struct row *row UNUSED,
-                     const struct yaml_node *item UNUSED)
+                     const struct ynode *item UNUSED)
 {
     return true;
 }
 
 /* A list of scalars, or one scalar. */
-static bool read_list(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_list(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       item_fn *ok, struct conf_strs *dst)
 {
     if (n->kind == YN_SCALAR) {
@@ -568,13 +564,13 @@ static bool read_list(struct conf_reader *r, const struct row *row, const struct
         return true;
     }
     if (n->kind != YN_LIST)
-        return BAD(r, n, "'%s' must be a list, not %s", row->key, yaml_kind_name(n));
+        return BAD(r, n, "'%s' must be a list, not %s", row->key, ytree_kind_name(n));
     if (n->n > row->max)
         return BAD(r, n, "'%s' has more than %llu items", row->key, (unsigned long long)row->max);
     for (size_t i = 0; i < n->n; i++) {
-        const struct yaml_node *item = n->items[i];
+        const struct ynode *item = n->items[i];
 
-        if (item->kind != YN_SCALAR || yaml_is_null(item))
+        if (item->kind != YN_SCALAR || ytree_is_null(item))
             return BAD(r, item, "an item of '%s' must be a single value", row->key);
         if (!ok(r, row, item))
             return false;
@@ -583,13 +579,13 @@ static bool read_list(struct conf_reader *r, const struct row *row, const struct
     return true;
 }
 
-static bool read_STRS(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_STRS(struct conf_reader *r, const struct row *row, const struct ynode *n,
                       void *dst)
 {
     return read_list(r, row, n, any_item, dst);
 }
 
-static bool read_WORDS(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_WORDS(struct conf_reader *r, const struct row *row, const struct ynode *n,
                        void *dst)
 {
     struct sv rest = n->text;
@@ -614,7 +610,7 @@ static bool read_WORDS(struct conf_reader *r, const struct row *row, const struc
 }
 
 static bool volume_item(struct conf_reader *r, const struct row *row UNUSED,
-                        const struct yaml_node *item)
+                        const struct ynode *item)
 {
     struct sv t = item->text, source, target, mode;
     const char *colon = t.n > 0 ? memchr(t.p, ':', t.n) : NULL, *second;
@@ -641,7 +637,7 @@ static bool volume_item(struct conf_reader *r, const struct row *row UNUSED,
                str_quote(t, q, sizeof(q)));
 }
 
-static bool read_VOLUMES(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_VOLUMES(struct conf_reader *r, const struct row *row, const struct ynode *n,
                          void *dst)
 {
     return read_list(r, row, n, volume_item, dst);
@@ -649,7 +645,7 @@ static bool read_VOLUMES(struct conf_reader *r, const struct row *row, const str
 
 /* A path prefix as it stands in a request: no query, no blank, nothing to decode, segments not
  * empty. */
-static bool route_item(struct conf_reader *r, const struct row *row, const struct yaml_node *item)
+static bool route_item(struct conf_reader *r, const struct row *row, const struct ynode *item)
 {
     struct sv t = item->text;
     bool ok = t.n >= 1 && t.n <= 1024 && t.p[0] == '/' && (t.n == 1 || t.p[t.n - 1] != '/');
@@ -668,13 +664,13 @@ static bool route_item(struct conf_reader *r, const struct row *row, const struc
                      row->key, str_quote(t, q, sizeof(q)));
 }
 
-static bool read_ROUTES(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_ROUTES(struct conf_reader *r, const struct row *row, const struct ynode *n,
                         void *dst)
 {
     return read_list(r, row, n, route_item, dst);
 }
 
-static bool read_HTTP_PATH(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_HTTP_PATH(struct conf_reader *r, const struct row *row, const struct ynode *n,
                            void *dst)
 {
     bool ok;
@@ -690,7 +686,7 @@ static bool read_HTTP_PATH(struct conf_reader *r, const struct row *row, const s
     return true;
 }
 
-static bool pair_add(struct conf_reader *r, const struct row *row, const struct yaml_node *at,
+static bool pair_add(struct conf_reader *r, const struct row *row, const struct ynode *at,
                      struct sv key, struct sv value, struct conf_pairs *dst)
 {
     char q[64];
@@ -710,7 +706,7 @@ static bool pair_add(struct conf_reader *r, const struct row *row, const struct 
     return true;
 }
 
-static bool read_PAIRS(struct conf_reader *r, const struct row *row, const struct yaml_node *n,
+static bool read_PAIRS(struct conf_reader *r, const struct row *row, const struct ynode *n,
                        void *dst)
 {
     bool ok = true;
@@ -718,13 +714,13 @@ static bool read_PAIRS(struct conf_reader *r, const struct row *row, const struc
     if (n->kind == YN_SCALAR)
         return BAD(r, n, "'%s' must be a mapping, or a list of NAME=VALUE", row->key);
     for (size_t i = 0; i < n->n; i++) {
-        const struct yaml_node *item = n->kind == YN_MAP ? n->pairs[i].value : n->items[i];
+        const struct ynode *item = n->kind == YN_MAP ? n->pairs[i].value : n->items[i];
         const char *eq;
 
         if (item->kind != YN_SCALAR) {
             ok = BAD(r, item, "a value of '%s' must be a single value, not %s", row->key,
-                     yaml_kind_name(item));
-        } else if (n->kind == YN_MAP && yaml_is_null(item)) {
+                     ytree_kind_name(item));
+        } else if (n->kind == YN_MAP && ytree_is_null(item)) {
             ok = BAD(r, n->pairs[i].key, "a value of '%s' is missing; write \"\" for an empty one",
                      row->key);
         } else if (n->kind == YN_MAP) {

@@ -1,0 +1,8 @@
+lbctl_unit_test(common/base/str_test.c common_base)
+lbctl_unit_test(common/base/buf_test.c common_base)
+lbctl_unit_test(common/base/file_test.c common_base)
+lbctl_unit_test(common/base/log_test.c common_base PkgConfig::JANSSON)
+lbctl_unit_test(common/ev/loop_test.c common_ev)
+lbctl_unit_test(common/wire/proto_test.c common_wire)
+lbctl_unit_test(common/wire/chan_test.c common_wire)
+lbctl_unit_test(common/conf/conf_test.c common_conf)

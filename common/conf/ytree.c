@@ -1,15 +1,15 @@
-#include "common/conf/yaml.h"
+#include "common/conf/ytree.h"
 
 #include <yaml.h>
 
 #include "common/base/mem.h"
 
-enum { YAML_NODES_MAX = 100000, YAML_PAIRS_MAX = 1000 };
+enum { YAML_NODES_MAX = 100000, YAML_PAIRS_MAX = 1000, YAML_BRACKETS_MAX = 1000 };
 
 /* Our nodes, in the order of libyaml's (its node i is nodes[i - 1]). */
-struct yaml_doc {
+struct ytree {
     yaml_document_t raw;
-    struct yaml_node *nodes;
+    struct ynode *nodes;
     size_t n;
 };
 
@@ -18,12 +18,12 @@ static bool err_at(struct err *e, const char *name, yaml_mark_t m, const char *w
     return err_set(e, "%s:%zu:%zu: %s", name, m.line + 1, m.column + 1, what);
 }
 
-static struct yaml_node *node_of(struct yaml_doc *d, int id)
+static struct ynode *node_of(struct ytree *d, int id)
 {
     return &d->nodes[id - 1];
 }
 
-static bool key_is_twice(const struct yaml_node *map, size_t upto)
+static bool key_is_twice(const struct ynode *map, size_t upto)
 {
     struct sv k = map->pairs[upto].key->text;
 
@@ -36,8 +36,8 @@ static bool key_is_twice(const struct yaml_node *map, size_t upto)
     return false;
 }
 
-static bool take_map(struct yaml_doc *d, const char *name, const yaml_node_t *raw,
-                     struct yaml_node *n, struct err *e)
+static bool take_map(struct ytree *d, const char *name, const yaml_node_t *raw, struct ynode *n,
+                     struct err *e)
 {
     const yaml_node_pair_t *first = raw->data.mapping.pairs.start;
 
@@ -51,7 +51,7 @@ static bool take_map(struct yaml_doc *d, const char *name, const yaml_node_t *ra
 
         if (key->type != YAML_SCALAR_NODE)
             return err_at(e, name, key->start_mark, "a key must be a word");
-        n->pairs[i] = (struct yaml_pair){node_of(d, first[i].key), node_of(d, first[i].value)};
+        n->pairs[i] = (struct ypair){node_of(d, first[i].key), node_of(d, first[i].value)};
         /* libyaml fills nodes in document order, so the key's own row may not be taken yet. */
         n->pairs[i].key->text =
             (struct sv){(const char *)key->data.scalar.value, key->data.scalar.length};
@@ -64,23 +64,23 @@ static bool take_map(struct yaml_doc *d, const char *name, const yaml_node_t *ra
     return true;
 }
 
-static void take_list(struct yaml_doc *d, const yaml_node_t *raw, struct yaml_node *n)
+static void take_list(struct ytree *d, const yaml_node_t *raw, struct ynode *n)
 {
     const yaml_node_item_t *first = raw->data.sequence.items.start;
 
     n->n = (size_t)(raw->data.sequence.items.top - first);
-    n->items = mem_array(n->n, sizeof(struct yaml_node *));
+    n->items = mem_array(n->n, sizeof(struct ynode *));
     for (size_t i = 0; i < n->n; i++)
         n->items[i] = node_of(d, first[i]);
 }
 
-static bool take_nodes(struct yaml_doc *d, const char *name, struct err *e)
+static bool take_nodes(struct ytree *d, const char *name, struct err *e)
 {
     d->n = (size_t)(d->raw.nodes.top - d->raw.nodes.start);
     d->nodes = mem_array(d->n, sizeof(*d->nodes));
     for (size_t i = 0; i < d->n; i++) {
         const yaml_node_t *raw = &d->raw.nodes.start[i];
-        struct yaml_node *n = &d->nodes[i];
+        struct ynode *n = &d->nodes[i];
 
         n->line = (unsigned)raw->start_mark.line + 1;
         n->column = (unsigned)raw->start_mark.column + 1;
@@ -131,7 +131,7 @@ static bool only_one_document(yaml_parser_t *p, const char *name, struct err *e)
     return ok;
 }
 
-static bool load(yaml_parser_t *p, const char *name, struct yaml_doc *d, struct err *e)
+static bool load(yaml_parser_t *p, const char *name, struct ytree *d, struct err *e)
 {
     if (!yaml_parser_load(p, &d->raw))
         return err_parser(e, name, p);
@@ -142,12 +142,29 @@ static bool load(yaml_parser_t *p, const char *name, struct yaml_doc *d, struct 
     return take_nodes(d, name, e) && only_one_document(p, name, e);
 }
 
-bool yaml_parse(const char *name, const char *text, size_t n, struct yaml_doc **ret, struct err *e)
+/* libyaml's scanner takes quadratic time in open brackets. Counting them crudely (quotes and
+ * comments too) is enough to keep that away: no honest file comes near the limit. */
+static bool too_deep(const char *text, size_t n)
 {
-    AUTO(yaml_freep) struct yaml_doc *d = mem_zalloc(sizeof(*d));
+    size_t depth = 0;
+
+    for (size_t i = 0; i < n && depth <= YAML_BRACKETS_MAX; i++) {
+        if (text[i] == '[' || text[i] == '{')
+            depth++;
+        else if ((text[i] == ']' || text[i] == '}') && depth > 0)
+            depth--;
+    }
+    return depth > YAML_BRACKETS_MAX;
+}
+
+bool ytree_parse(const char *name, const char *text, size_t n, struct ytree **ret, struct err *e)
+{
+    AUTO(ytree_freep) struct ytree *d = mem_zalloc(sizeof(*d));
     yaml_parser_t p;
     bool ok;
 
+    if (too_deep(text, n))
+        return err_set(e, "%s: more than %d brackets are open at once", name, YAML_BRACKETS_MAX);
     if (!yaml_parser_initialize(&p))
         return err_set(e, "%s: no memory to read it", name);
     yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
@@ -159,12 +176,12 @@ bool yaml_parse(const char *name, const char *text, size_t n, struct yaml_doc **
     return ok;
 }
 
-struct yaml_node *yaml_root(struct yaml_doc *d)
+struct ynode *ytree_root(struct ytree *d)
 {
     return &d->nodes[0];
 }
 
-void yaml_free(struct yaml_doc *d)
+void ytree_free(struct ytree *d)
 {
     if (d == NULL)
         return;
@@ -177,18 +194,18 @@ void yaml_free(struct yaml_doc *d)
     mem_free(d);
 }
 
-void yaml_freep(struct yaml_doc **d)
+void ytree_freep(struct ytree **d)
 {
-    yaml_free(*d);
+    ytree_free(*d);
 }
 
-bool yaml_is_null(const struct yaml_node *n)
+bool ytree_is_null(const struct ynode *n)
 {
     return n->kind == YN_SCALAR && !n->quoted &&
            (n->text.n == 0 || sv_eq(n->text, "~") || sv_ieq(n->text, "null"));
 }
 
-const char *yaml_kind_name(const struct yaml_node *n)
+const char *ytree_kind_name(const struct ynode *n)
 {
     return n->kind == YN_SCALAR ? "a single value" : n->kind == YN_LIST ? "a list" : "a mapping";
 }

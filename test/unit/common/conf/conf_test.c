@@ -1,0 +1,312 @@
+#include "test/unit/unit.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/macros.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/conf/conf.h"
+
+#define S                                                                                          \
+    "services:\n  web:\n    image: web:1\n" /* a service in lines 2 and 3; more keys from line 4   \
+                                               on */
+
+static const struct {
+    const char *name, *text;
+    const char *error; /* what the first error must contain; NULL: the file is fine */
+} rows[] = {
+    {"least", S, NULL},
+    {"x- keys are skipped", "x-note: 1\n" S "    x-more: [1]\n", NULL},
+    {"anchors and aliases", "x-env: &e { A: b }\n" S "    environment: *e\n", NULL},
+    {"environment as a list", S "    environment: [A=b, C=]\n", NULL},
+    {"command as words", S "    command: sh  -c true\n", NULL},
+    {"scale as a number", S "    scale: 3\n", NULL},
+    {"listen on IPv6", "listen: '[::1]:80'\n" S, NULL},
+    {"listen on several", "listen: [8080, '127.0.0.1:81']\n" S, NULL},
+    {"health none", S "    health: none\n", NULL},
+
+    {"empty", "", "t:1:1: the file is empty"},
+    {"only a comment", "# nothing\n", "the file is empty"},
+    {"no services", "listen: 80\n", "no services"},
+    {"services empty", "services: {}\n", "no services"},
+    {"services null", "services:\n", "'services' has no value"},
+    {"services a list", "services: [a]\n", "'services' must be a mapping"},
+    {"a scalar", "hello\n", "t:1:1: here must be keys with values, not a single value"},
+    {"a list", "- a\n", "t:1:1: here must be keys with values, not a list"},
+    {"unclosed bracket", "services: [\n", "t:2:1: "},
+    {"a tab", "services:\n\tweb:\n", "t:2:1: "},
+    {"two documents", S "---\n" S, "t:5:1: a second document begins here"},
+    {"not UTF-8", "a: \xff\xfe\n", "must be UTF-8"},
+    {"NUL", "listen: \"8\\0\"\n" S, "t:1:9: a value must not contain NUL"},
+
+    {"unknown key, near", S "    imgae: x\n", "t:4:5: unknown key 'imgae'; did you mean 'image'?"},
+    {"unknown key, far", S "    zebra: x\n", "t:4:5: unknown key 'zebra'; man 5"},
+    {"unknown key at the top", "lisen: 80\n" S,
+     "t:1:1: unknown key 'lisen'; did you mean 'listen'?"},
+    {"unknown key in health", S "    port: 80\n    health: { pth: /x }\n",
+     "t:5:15: unknown key 'pth'; did you mean 'path'?"},
+    {"unknown key in scale", S "    scale: { mx: 3 }\n",
+     "t:4:14: unknown key 'mx'; did you mean 'max'?"},
+    {"key twice", S "    port: 80\n    port: 81\n", "t:5:5: key 'port' stands here a second time"},
+    {"service twice", S "  web:\n    image: x\n", "t:4:3: key 'web' stands here a second time"},
+    {"a Compose key", S "    ports: ['80:80']\n", "t:4:5: 'ports' is not supported: write 'port'"},
+    {"missing image", "services:\n  web:\n    port: 80\n",
+     "t:2:3: service 'web' has no image; add 'image: NAME:TAG'"},
+    {"service without anything", "services:\n  web: 5\n", "t:2:8: here must be keys with values"},
+    {"service name", "services:\n  We b:\n    image: x\n", "t:2:3: service name 'We b': use"},
+    {"project name", "project: A\n" S, "t:1:10: project 'A': use"},
+
+    {"port: a word", S "    port: http\n", "t:4:11: 'port': 'http' is not a whole number"},
+    {"port: a list", S "    port: [80]\n", "t:4:11: 'port' must be a single value, not a list"},
+    {"port: too large", S "    port: 65536\n", "65536 is out of range: use 1 to 65535"},
+    {"port: negative", S "    port: -1\n", "'-1' is not a whole number"},
+    {"no value", S "    port:\n", "t:4:5: 'port' has no value"},
+    {"boolean", S "    read_only: yes\n", "'read_only' must be true or false, not 'yes'"},
+    {"duration without unit", S "    drain: 30\n",
+     "'drain': '30' is not a duration: write it with a unit"},
+    {"duration too small", S "    port: 1\n    health: { tcp: true, interval: 1ms }\n",
+     "'interval' is too small"},
+    {"size", S "    mem_limit: 1k\n", "'mem_limit' is too small"},
+    {"cpus", S "    cpus: lots\n", "'cpus': 'lots' is not a decimal number"},
+    {"listen: a name", "listen: localhost:80\n" S,
+     "t:1:9: 'localhost:80' is no address to listen on"},
+    {"listen: port 0", "listen: 0\n" S, "is no address to listen on"},
+    {"listen: nothing", "listen: []\n" S, "'listen' needs 1 to 16 addresses"},
+    {"docker", "docker: /var/run/docker.sock\n" S, "'docker' must be unix:///PATH"},
+    {"log level", "log_level: loud\n" S, "use one of: error, warn, info, debug"},
+    {"relative path", "run_dir: run\n" S, "'run_dir' must be an absolute path"},
+    {"signal", S "    stop_signal: TERM\n", "must be a signal's name"},
+    {"publish", S "    publish: eth0\n", "'publish' must be an IPv4 or IPv6 address"},
+    {"connect", S "    connect: maybe\n", "use one of: published, direct"},
+    {"volume without target", S "    volumes: [data]\n", "t:4:15: volume 'data': write NAME:/PATH"},
+    {"volume, relative", S "    volumes: ['./x:/y']\n", "volume './x:/y': write"},
+    {"volume, bad mode", S "    volumes: ['x:/y:rx']\n", "volume 'x:/y:rx': write"},
+    {"environment: a word", S "    environment: A\n", "must be a mapping, or a list of NAME=VALUE"},
+    {"environment: no =", S "    environment: [A]\n", "must be NAME=VALUE"},
+    {"environment: twice", S "    environment: [A=1, A=2]\n", "'A' stands here a second time"},
+    {"environment: missing value", S "    environment: { A: }\n",
+     "a value of 'environment' is missing"},
+    {"environment: nested", S "    environment: { A: [1] }\n", "must be a single value"},
+    {"labels of ours", S "    labels: { lbctl.slot: x }\n",
+     "labels that begin with 'lbctl.' are ours"},
+    {"command with quotes", S "    command: sh -c \"a b\"\n", "write it as a list"},
+    {"depends on nobody", S "    depends_on: [wbe]\n",
+     "depends on 'wbe', which is no service; did you mean 'web'?"},
+    {"depends on itself", S "    depends_on: web\n", "service 'web' depends on itself"},
+    {"circle", S "    depends_on: [b]\n  b:\n    image: x\n    depends_on: [web]\n",
+     "break the circle"},
+
+    {"route without slash", S "    route: api\n", "t:4:12: 'route' is 'api'; write a path prefix"},
+    {"route with slash at the end", S "    route: /api/\n", "write a path prefix"},
+    {"route with a query", S "    route: /api?x\n", "write a path prefix"},
+    {"route with an empty segment", S "    route: /a//b\n", "write a path prefix"},
+    {"route without port", S "    route: /a\n", "has a route but no port"},
+    {"route without host_ports", S "    route: /a\n    port: 80\n    health: { tcp: true }\n",
+     "has a route but no host_ports"},
+    {"route without health", S "    route: /a\n    port: 80\n    host_ports: 8000\n",
+     "has a route but no health check"},
+    {"route twice",
+     S "    route: [/a, /a]\n    port: 80\n    host_ports: 8000\n    health: { tcp: true }\n",
+     "names route '/a' twice"},
+    {"route of another",
+     S "    route: /a\n    port: 80\n    connect: direct\n    health: { tcp: true }\n"
+       "  b:\n    image: x\n    route: /a\n    port: 80\n    connect: direct\n    health: { tcp: "
+       "true }\n",
+     "t:8:3: route '/a' of service 'b' belongs to service 'web' (line 2) already"},
+    {"host_ports backwards", S "    host_ports: 9-8\n", "'host_ports' is '9-8'; write FIRST-LAST"},
+    {"host_ports smaller than max",
+     S "    port: 80\n    host_ports: 8000-8004\n    scale: { min: 1, max: 10 }\n",
+     "may have 10 instances but only 5 host ports (8000-8004)"},
+    {"host_ports without port", S "    host_ports: 8000\n", "has host_ports but no port"},
+    {"overlapping host_ports",
+     S "    port: 80\n    host_ports: 8000-8009\n  b:\n    image: x\n    port: 80\n    host_ports: "
+       "8009-8010\n",
+     "t:6:3: host_ports 8009-8010 of service 'b' overlap 8000-8009 of service 'web' (line 2)"},
+    {"overlap on unlike addresses is none",
+     S "    port: 80\n    host_ports: 8000\n  b:\n    image: x\n    port: 80\n    host_ports: "
+       "8000\n    publish: 127.0.0.2\n",
+     NULL},
+    {"overlap with a wildcard",
+     S "    port: 80\n    host_ports: 8000\n  b:\n    image: x\n    port: 80\n    host_ports: "
+       "8000\n    publish: 0.0.0.0\n",
+     "overlap"},
+    {"host_ports on the listener's port", S "    port: 80\n    host_ports: 80\n",
+     "contain port 80 that lbd listens on"},
+    {"health of two kinds", S "    port: 80\n    health: { path: /x, tcp: true }\n",
+     "health has both"},
+    {"health of no kind", S "    port: 80\n    health: { fall: 1 }\n",
+     "health needs 'path: /PATH' or 'tcp: true'"},
+    {"health without port", S "    health: { tcp: true }\n", "has a health check but no port"},
+    {"health path", S "    port: 80\n    health: { path: x }\n",
+     "must be a path that begins with '/'"},
+    {"scale max below min", S "    scale: { min: 3, max: 2 }\n", "max 2 is below min 3"},
+    {"scale zero", S "    scale: 0\n", "out of range"},
+    {"per zero", S "    scale: { max: 2, per: 0 }\n", "out of range"},
+};
+
+static void test_rows(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        size_t n = strlen(rows[i].text);
+        struct conf *c = NULL;
+        struct conf_errors errs;
+        bool ok = conf_parse("t", rows[i].text, n, &c, &errs);
+
+        if (ok != (rows[i].error == NULL))
+            fail_msg("row '%s': want %s, got %s", rows[i].name,
+                     rows[i].error == NULL ? "no error" : rows[i].error,
+                     errs.n > 0 ? errs.v[0].msg : "no error");
+        if (!ok) {
+            assert_null(c);
+            ROW_HAS_STR(rows[i].name, errs.v[0].msg, rows[i].error);
+        }
+        conf_free(c);
+    }
+}
+
+static void test_the_assignment(void **state UNUSED)
+{
+    struct conf_errors errs;
+    const struct conf_service *acts, *pg;
+    struct conf *c = NULL;
+
+    if (!conf_load(LBCTL_SOURCE_DIR "/deploy/lbctl.yaml", &c, &errs))
+        fail_msg("%s", errs.v[0].msg);
+    assert_int_equal(c->listen_n, 1);
+    assert_int_equal(c->listen[0].port, 80);
+    assert_string_equal(c->listen[0].host, "0.0.0.0");
+    assert_string_equal(c->network, "lbctl");
+    assert_string_equal(c->docker, "unix:///var/run/docker.sock");
+    acts = conf_service_find(c, "acts");
+    pg = conf_service_find(c, "postgres");
+    assert_non_null(acts);
+    assert_non_null(pg);
+    assert_null(conf_service_find(c, "act"));
+    assert_string_equal(acts->routes.v[0], "/api/v1");
+    assert_int_equal(acts->port, 80);
+    assert_int_equal(acts->host_port_first, 8000);
+    assert_int_equal(acts->host_port_last, 8009);
+    assert_string_equal(acts->publish, "127.0.0.1");
+    assert_string_equal(acts->depends_on.v[0], "postgres");
+    assert_int_equal(acts->health.kind, CONF_HEALTH_HTTP);
+    assert_string_equal(acts->health.path, "/api/v1/_health");
+    assert_int_equal(acts->health.interval_ms, 1000);
+    assert_int_equal(acts->health.fall, 1);
+    assert_int_equal(acts->scale.min, 1);
+    assert_int_equal(acts->scale.max, 10);
+    assert_int_equal(acts->scale.every_ms, 120000);
+    assert_int_equal(acts->scale.per, 20);
+    assert_int_equal(acts->scale.ignore.n, 2);
+    assert_int_equal(acts->mem_limit, 256 << 20);
+    assert_int_equal(pg->health.kind, CONF_HEALTH_TCP);
+    assert_int_equal(pg->scale.max, 1);
+    assert_int_equal(pg->scale.every_ms, 0);
+    assert_int_equal(pg->stop_grace_ms, 30000);
+    assert_string_equal(pg->stop_signal, "SIGINT");
+    conf_free(c);
+}
+
+static void test_all_errors_of_a_file_are_found_at_once(void **state UNUSED)
+{
+    static const char text[] =
+        "lisen: 80\nservices:\n  a:\n    port: x\n    rout: /a\n  b:\n    image: y\n    drain: 5\n";
+    struct conf *c = NULL;
+    struct conf_errors errs;
+
+    assert_false(conf_parse("t", text, strlen(text), &c, &errs));
+    assert_int_equal(errs.n, 5); /* lisen, port, rout, no image, drain */
+    assert_non_null(strstr(errs.v[0].msg, "t:1:1:"));
+    assert_non_null(strstr(errs.v[4].msg, "t:8:12:"));
+}
+
+/* Thousands of errors, ten megabytes, a hundred thousand brackets: an error each, soon. */
+static void test_hostile_files(void **state UNUSED)
+{
+    char path[] = "/tmp/lbctl-conf-XXXXXX";
+    int fd = mkstemp(path);
+    size_t n = 10 << 20;
+    char *big = mem_zalloc(n + 1);
+    struct conf_errors errs;
+    struct conf *c = NULL;
+
+    memset(big, 'x', n);
+    assert_int_equal(write(fd, big, n), n);
+    assert_false(conf_load(path, &c, &errs));
+    assert_non_null(strstr(errs.v[0].msg, "larger than 1048576 bytes"));
+    memset(big, '[', 100000);
+    assert_false(conf_parse("t", big, 100000, &c, &errs));
+    assert_int_equal(errs.n, 1);
+    for (size_t i = 0; i < 100000; i++)
+        big[i] = (char)(i * 2654435761u >> 13);
+    assert_false(conf_parse("t", big, 100000, &c, &errs));
+    assert_int_equal(errs.n, 1);
+    strcpy(big, "services:\n");
+    for (int i = 0; i < 200; i++)
+        sprintf(big + strlen(big), "  s%d:\n    bad: 1\n", i);
+    assert_false(conf_parse("t", big, strlen(big), &c, &errs));
+    assert_int_equal(errs.n, CONF_ERRORS_MAX);
+    close(fd);
+    unlink(path);
+    mem_free(big);
+}
+
+static void test_no_such_file(void **state UNUSED)
+{
+    struct conf *c = NULL;
+    struct conf_errors errs;
+
+    assert_false(conf_load("/nonexistent/lbctl.yaml", &c, &errs));
+    assert_non_null(strstr(errs.v[0].msg, "'/nonexistent/lbctl.yaml': No such file"));
+    assert_false(conf_load("/tmp", &c, &errs));
+    assert_non_null(strstr(errs.v[0].msg, "not a regular file"));
+}
+
+/* The hash tells apart what an instance is made of, and nothing else. */
+static void test_hash(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *text;
+        bool same;
+    } changes[] = {
+        {"the same", S, true},
+        {"scale is not part of it", S "    scale: 2\n", true},
+        {"drain is not part of it", S "    drain: 1s\n", true},
+        {"image", "services:\n  web:\n    image: web:2\n", false},
+        {"environment", S "    environment: { A: b }\n", false},
+        {"environment, divided elsewhere", S "    environment: { Ab: '' }\n", false},
+        {"command", S "    command: [a]\n", false},
+        {"memory", S "    mem_limit: 64m\n", false},
+    };
+    char want[17], got[17], seen[ARRAY_LEN(changes)][17];
+
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        struct conf *c = NULL;
+        struct conf_errors errs;
+
+        assert_true(conf_parse("t", changes[i].text, strlen(changes[i].text), &c, &errs));
+        conf_service_hash(&c->services[0], got);
+        if (i == 0)
+            strcpy(want, got);
+        ROW_EQ_U64(changes[i].name, strcmp(got, want) == 0, changes[i].same);
+        strcpy(seen[i], got);
+        for (size_t k = 0; k < i && !changes[i].same; k++)
+            ROW_EQ_U64(changes[i].name, strcmp(seen[k], got) != 0, 1);
+        conf_free(c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_the_assignment),
+        cmocka_unit_test(test_all_errors_of_a_file_are_found_at_once),
+        cmocka_unit_test(test_hostile_files),
+        cmocka_unit_test(test_no_such_file),
+        cmocka_unit_test(test_hash),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
