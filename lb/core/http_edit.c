@@ -1,0 +1,207 @@
+#include "lb/core/http_edit.h"
+
+void http_out_add(struct http_out *o, const char *p, size_t n)
+{
+    if (n > o->cap - o->n) {
+        o->over = true;
+        return;
+    }
+    memcpy(o->p + o->n, p, n);
+    o->n += n;
+}
+
+void http_out_adds(struct http_out *o, const char *s)
+{
+    http_out_add(o, s, strlen(s));
+}
+
+void http_out_addu(struct http_out *o, uint64_t v)
+{
+    char digits[20];
+    size_t i = sizeof(digits);
+
+    do
+        digits[--i] = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    http_out_add(o, digits + i, sizeof(digits) - i);
+}
+
+#define ADD(o, literal) http_out_add((o), (literal), sizeof(literal) - 1)
+
+static void add_span(struct http_out *o, const char *buf, struct http_span s)
+{
+    http_out_add(o, buf + s.at, s.n);
+}
+
+static void add_field(struct http_out *o, const char *buf, const struct http_field *f)
+{
+    /* One bounds check for the whole line: this is the inner loop of the proxy. */
+    size_t n = (size_t)f->name.n + f->value.n + 4;
+    char *p;
+
+    if (n > o->cap - o->n) {
+        o->over = true;
+        return;
+    }
+    p = o->p + o->n;
+    memcpy(p, buf + f->name.at, f->name.n);
+    p += f->name.n;
+    *p++ = ':';
+    *p++ = ' ';
+    memcpy(p, buf + f->value.at, f->value.n);
+    p += f->value.n;
+    *p++ = '\r';
+    *p++ = '\n';
+    o->n += n;
+}
+
+static const struct http_field *find(const struct http_head *h, enum http_field_id id)
+{
+    for (unsigned i = 0; i < h->fields_n; i++) {
+        if (h->fields[i].id == id)
+            return &h->fields[i];
+    }
+    return NULL;
+}
+
+/* Who asked for what, told to the backend (the de-facto X-Forwarded-* fields). An untrusted client's own claims
+ * are dropped, a trusted one's are continued. */
+static void add_forwarded(struct http_out *o, const struct http_head *h, const char *buf,
+                          const struct http_peer *peer)
+{
+    const struct http_field *f;
+
+    ADD(o, "X-Forwarded-For: ");
+    for (unsigned i = 0; peer->trusted && i < h->fields_n; i++) {
+        if (h->fields[i].id == HTTP_F_X_FORWARDED_FOR && h->fields[i].value.n > 0) {
+            add_span(o, buf, h->fields[i].value);
+            ADD(o, ", ");
+        }
+    }
+    http_out_add(o, peer->address.p, peer->address.n);
+    f = peer->trusted ? find(h, HTTP_F_X_FORWARDED_PROTO) : NULL;
+    ADD(o, "\r\nX-Forwarded-Proto: ");
+    if (f != NULL && f->value.n > 0)
+        add_span(o, buf, f->value);
+    else
+        ADD(o, "http");
+    ADD(o, "\r\n");
+    f = peer->trusted ? find(h, HTTP_F_X_FORWARDED_HOST) : NULL;
+    if (f != NULL) {
+        add_field(o, buf, f);
+    } else if (h->host.n > 0 || h->authority.n > 0) {
+        ADD(o, "X-Forwarded-Host: ");
+        add_span(o, buf, h->host.n > 0 ? h->host : h->authority);
+        ADD(o, "\r\n");
+    }
+}
+
+static void add_host(struct http_out *o, const struct http_head *h, const char *buf,
+                     struct sv fallback)
+{
+    ADD(o, "Host: ");
+    if (h->has_host)
+        add_span(o, buf, h->host);
+    else if (h->authority.n > 0)
+        add_span(o, buf, h->authority);
+    else
+        http_out_add(o, fallback.p, fallback.n);
+    ADD(o, "\r\n");
+}
+
+static bool keeps(const struct http_head *h, const struct http_field *f, bool trusted)
+{
+    switch (f->id) {
+    case HTTP_F_FORWARDED:
+    case HTTP_F_X_FORWARDED_PORT:
+        return trusted && !f->hop;
+    case HTTP_F_EXPECT:
+        return h->minor > 0 && !f->hop;
+    default:
+        return !f->hop && http_field_rule((enum http_field_id)f->id, false) == HTTP_KEEP;
+    }
+}
+
+static void add_upgrade(struct http_out *o, const struct http_head *h, const char *buf)
+{
+    ADD(o, "Connection: upgrade\r\nUpgrade: ");
+    add_span(o, buf, h->upgrade_to);
+    ADD(o, "\r\n");
+}
+
+void http_edit_request(struct http_out *o, const struct http_head *h, const char *buf,
+                       const struct http_peer *peer, struct sv fallback_host)
+{
+    add_span(o, buf, h->method_span);
+    ADD(o, " ");
+    /* RFC 9112 3.2.1: to an origin server in origin form; an absolute URI may end before its path. */
+    if (h->target.n == 0 || buf[h->target.at] == '?')
+        ADD(o, "/");
+    add_span(o, buf, h->target);
+    ADD(o, " HTTP/1.1\r\n");
+    add_host(o, h, buf, fallback_host);
+    for (unsigned i = 0; i < h->fields_n; i++) {
+        if (keeps(h, &h->fields[i], peer->trusted))
+            add_field(o, buf, &h->fields[i]);
+    }
+    if (h->framing == HTTP_CHUNKED) {
+        ADD(o, "Transfer-Encoding: chunked\r\n");
+    } else if (h->has_length) {
+        ADD(o, "Content-Length: ");
+        http_out_addu(o, h->length);
+        ADD(o, "\r\n");
+    }
+    if (h->upgrade)
+        add_upgrade(o, h, buf);
+    add_forwarded(o, h, buf, peer);
+    /* RFC 9110 7.6.3 */
+    if (h->minor > 0)
+        ADD(o, "Via: 1.1 lbctl\r\n\r\n");
+    else
+        ADD(o, "Via: 1.0 lbctl\r\n\r\n");
+}
+
+enum http_framing http_edit_framing(const struct http_head *h, unsigned client_minor)
+{
+    if (h->framing != HTTP_CHUNKED && h->framing != HTTP_UNTIL_CLOSE)
+        return h->framing;
+    /* Without a length: chunks, so that a cut answer is not taken for a whole one; HTTP/1.0 has none. */
+    return client_minor > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
+}
+
+void http_edit_response(struct http_out *o, const struct http_head *h, const char *buf,
+                        unsigned client_minor, enum http_framing out, bool close)
+{
+    char line[] = "HTTP/1.1 000 ";
+
+    line[9] = (char)('0' + h->status / 100);
+    line[10] = (char)('0' + h->status / 10 % 10);
+    line[11] = (char)('0' + h->status % 10);
+    http_out_add(o, line, sizeof(line) - 1);
+    add_span(o, buf, h->reason);
+    ADD(o, "\r\n");
+    for (unsigned i = 0; i < h->fields_n; i++) {
+        const struct http_field *f = &h->fields[i];
+
+        if (!f->hop && http_field_rule((enum http_field_id)f->id, true) == HTTP_KEEP)
+            add_field(o, buf, f);
+    }
+    if (h->status < 200) { /* interim: no framing, and it says nothing about the connection */
+        if (h->status == 101)
+            add_upgrade(o, h, buf);
+        ADD(o, "\r\n");
+        return;
+    }
+    if (out == HTTP_CHUNKED) {
+        ADD(o, "Transfer-Encoding: chunked\r\n");
+    } else if (h->has_length && h->status != 204) { /* RFC 9110 8.6: none with 204 */
+        ADD(o, "Content-Length: ");
+        http_out_addu(o, h->length);
+        ADD(o, "\r\n");
+    }
+    if (close)
+        ADD(o, "Connection: close\r\n");
+    else if (client_minor == 0)
+        ADD(o, "Connection: keep-alive\r\n");
+    ADD(o, "\r\n");
+}

@@ -1,0 +1,275 @@
+#include "lb/upstream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "lb/core/pick.h"
+#include "lb/front.h"
+#include "lb/link.h"
+#include "lb/xchg.h"
+
+enum { HINT_EVERY_MS = 100, SUSPECT_MS = 5000 };
+#define UPSTREAM_MAGIC MAGIC('u', 'p', 's', 't')
+
+size_t upstream_size(void)
+{
+    return sizeof(struct upstream);
+}
+
+struct pool *pool_new(struct worker *w, struct backend *b)
+{
+    struct pool *p = mem_zalloc(sizeof(*p));
+
+    p->w = w;
+    p->backend = backend_ref(b);
+    p->cell = &b->cells[w->id];
+    list_init(&p->idle);
+    return p;
+}
+
+struct pool *pool_ref(struct pool *p)
+{
+    p->refs++;
+    return p;
+}
+
+void pool_unref(struct pool *p)
+{
+    if (p == NULL || --p->refs > 0)
+        return;
+    p->cell->pool = NULL;
+    backend_unref(p->backend);
+    mem_free(p);
+}
+
+void pool_set_departed(struct pool *p)
+{
+    p->departed = true;
+}
+
+void pool_set_present(struct pool *p)
+{
+    p->departed = false;
+}
+
+void pool_drop_idle_if_departed(struct pool *p)
+{
+    if (!p->departed)
+        return;
+    LIST_EACH(n, &p->idle)
+    {
+        upstream_close(LIST_ENTRY_OF(n, struct upstream, node));
+    }
+}
+
+void pool_begin(struct pool *p)
+{
+    cell_add(&p->cell->requests, 1);
+    cell_add(&p->cell->in_flight, 1);
+}
+
+void pool_end(struct pool *p)
+{
+    cell_add(&p->cell->in_flight, (uint64_t)-1);
+    if (p->departed && atomic_load_explicit(&p->cell->in_flight, memory_order_relaxed) == 0)
+        link_post_drained(p->w->shared->link, p->backend);
+}
+
+void pool_fault(struct pool *p, const char *reason)
+{
+    uint64_t now = worker_now(p->w);
+
+    cell_add(&p->cell->failures, 1);
+    if (p->departed || now - p->hinted_ms < HINT_EVERY_MS || p->backend->sa.ss_family == AF_UNIX)
+        return;
+    p->hinted_ms = now;
+    link_post_hint(p->w->shared->link, p->backend, reason);
+}
+
+void pool_hold(struct pool *p)
+{
+    struct backend *b = p->backend;
+    uint64_t now = worker_now(p->w);
+    unsigned fails;
+
+    /* Requests under way at the same moment fail together: that is one failure, not many. */
+    if (atomic_load_explicit(&b->hold_until_ms, memory_order_relaxed) > now)
+        return;
+    fails = atomic_fetch_add_explicit(&b->fails, 1, memory_order_relaxed) + 1;
+    atomic_store_explicit(&b->hold_until_ms, now + pick_hold_ms(fails), memory_order_relaxed);
+    atomic_store_explicit(&b->suspect_until_ms, now + SUSPECT_MS, memory_order_relaxed);
+}
+
+void pool_good(struct pool *p)
+{
+    struct backend *b = p->backend;
+
+    if (atomic_load_explicit(&b->fails, memory_order_relaxed) == 0)
+        return; /* the common case writes nothing that other threads read */
+    atomic_store_explicit(&b->fails, 0, memory_order_relaxed);
+    atomic_store_explicit(&b->hold_until_ms, 0, memory_order_relaxed);
+    atomic_store_explicit(&b->suspect_until_ms, 0, memory_order_relaxed);
+}
+
+bool pool_usable(struct pool *p, uint64_t now_ms, bool repeatable)
+{
+    struct backend *b = p->backend;
+
+    if (atomic_load_explicit(&b->fails, memory_order_relaxed) == 0)
+        return true;
+    if (atomic_load_explicit(&b->hold_until_ms, memory_order_relaxed) > now_ms)
+        return false;
+    return repeatable || atomic_load_explicit(&b->suspect_until_ms, memory_order_relaxed) <= now_ms;
+}
+
+/* ---- connections ---- */
+
+static void free_upstream(struct worker *w, struct grave *g)
+{
+    slab_give(&w->upstreams, CONTAINER_OF(g, struct upstream, grave));
+}
+
+void upstream_close(struct upstream *u)
+{
+    struct worker *w = u->s.w;
+
+    if (u->s.fd < 0)
+        return;
+    sock_close(&u->s);
+    if (!list_empty(&u->node)) {
+        list_unlink(&u->node);
+        u->pool->idle_n--;
+    }
+    u->x = NULL;
+    pool_unref(u->pool);
+    u->pool = NULL;
+    worker_bury(w, &u->grave, free_upstream);
+}
+
+static void on_upstream_event(evutil_socket_t fd UNUSED, short what, void *arg) /* event_callback_fn; worker */
+{
+    struct upstream *u = CAST(arg, upstream, UPSTREAM_MAGIC);
+
+    sock_note(&u->s, what);
+    if (u->x != NULL)
+        xchg_upstream_event(u->x);
+    else if (what & (EV_READ | EV_CLOSED))
+        upstream_close(u); /* a byte or the end on an idle connection: either way it is of no use */
+}
+
+static void on_upstream_expired(struct sock *s) /* clock; worker */
+{
+    struct upstream *u = CONTAINER_OF(s, struct upstream, s);
+
+    if (u->x != NULL)
+        xchg_upstream_expired(u->x);
+    else
+        upstream_close(u);
+}
+
+static int connect_to(const struct backend *b, bool *ret_refused)
+{
+    int one = 1, fd = socket(b->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    *ret_refused = false;
+    if (fd < 0)
+        return -1;
+    if (b->sa.ss_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (connect(fd, (const struct sockaddr *)(const void *)&b->sa, b->sa_len) == 0 ||
+        errno == EINPROGRESS)
+        return fd;
+    *ret_refused = errno != EADDRNOTAVAIL && errno != ENOBUFS && errno != ENOMEM;
+    close(fd);
+    return -1;
+}
+
+/* Did the backend close it, or say something nobody asked for? */
+static bool looks_alive(const struct upstream *u)
+{
+    char c;
+
+    return recv(u->s.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static struct upstream *take_idle(struct pool *p, bool look)
+{
+    while (!list_empty(&p->idle)) {
+        struct upstream *u = LIST_ENTRY_OF(p->idle.next, struct upstream, node);
+
+        if (look && !looks_alive(u)) {
+            upstream_close(u);
+            continue;
+        }
+        list_unlink(&u->node);
+        p->idle_n--;
+        u->reused = true;
+        return u;
+    }
+    return NULL;
+}
+
+static struct upstream *open_new(struct pool *p, bool *ret_refused)
+{
+    struct worker *w = p->w;
+    int fd = connect_to(p->backend, ret_refused);
+    struct upstream *u;
+
+    if (fd < 0)
+        return NULL;
+    u = slab_take(&w->upstreams);
+    if (u == NULL) {
+        close(fd);
+        return NULL;
+    }
+    u->magic = UPSTREAM_MAGIC;
+    list_init(&u->node);
+    list_init(&u->grave.node);
+    u->requests = 0;
+    u->reused = u->connected = false;
+    u->x = NULL;
+    if (!sock_open(&u->s, w, fd, on_upstream_event, u, on_upstream_expired)) {
+        slab_give(&w->upstreams, u);
+        return NULL;
+    }
+    u->pool = pool_ref(p);
+    return u;
+}
+
+struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look, bool *ret_refused)
+{
+    struct upstream *u = fresh ? NULL : take_idle(p, look);
+
+    *ret_refused = false;
+    if (u == NULL)
+        u = open_new(p, ret_refused);
+    if (u != NULL) {
+        sock_clock(&u->s, 0); /* the idle time ends here, or it would cut the request */
+        u->x = x;
+        u->requests++;
+    }
+    return u;
+}
+
+void upstream_give(struct upstream *u, bool reusable)
+{
+    struct pool *p = u->pool;
+
+    u->x = NULL;
+    if (!reusable || p->departed || p->w->stopping || p->idle_n >= UPSTREAM_IDLE_MAX ||
+        u->requests >= UPSTREAM_REQUESTS_MAX || u->s.fin || u->s.eof || u->s.dead || u->s.w_dead ||
+        u->s.in_at != u->s.in_end || (u->s.rd && !looks_alive(u))) {
+        upstream_close(u);
+        return;
+    }
+    u->s.rd = false;
+    sock_drop_buffer(&u->s);
+    list_push_front(&p->idle, &u->node);
+    p->idle_n++;
+    sock_clock(&u->s, worker_now(p->w) + UPSTREAM_IDLE_MS);
+}

@@ -1,0 +1,69 @@
+#ifndef LBCTL_LB_UPSTREAM_H
+#define LBCTL_LB_UPSTREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lb/sock.h"
+#include "lb/worker.h"
+
+/* Connections of one worker to backends, and their pools: one for each backend, LIFO, so that the connections
+ * in use are the warm ones and the rest age out. */
+struct xchg;
+
+enum {
+    UPSTREAM_IDLE_MS = 4000, /* below the keep-alive time of every server known to us (Node.js: 5 s) */
+    UPSTREAM_IDLE_MAX = 256, /* idle connections in one pool */
+    UPSTREAM_REQUESTS_MAX = 1000,
+};
+
+struct pool {
+    struct worker *w;
+    struct backend *backend; /* counted */
+    struct cell *cell;       /* the backend's counters of this worker */
+    unsigned refs;
+    bool departed; /* not in the table: nothing new goes to it, nothing is kept open */
+    unsigned idle_n;
+    struct list idle;     /* of upstreams, the last used first */
+    uint64_t hinted_ms;   /* when the main thread was last told of a fault */
+};
+
+struct upstream {
+    uint32_t magic;
+    struct grave grave; /* first after magic: see worker_bury() */
+    struct sock s;
+    struct pool *pool; /* counted */
+    struct list node;  /* in pool->idle */
+    struct xchg *x;    /* who uses it; NULL: idle */
+    unsigned requests; /* sent on it, this one included */
+    bool reused;       /* it came from the pool */
+    bool connected;    /* the kernel took a byte, or said that it is writable */
+};
+
+size_t upstream_size(void);
+struct pool *pool_new(struct worker *w, struct backend *b); /* not counted yet */
+struct pool *pool_ref(struct pool *p);
+void pool_unref(struct pool *p);
+void pool_set_departed(struct pool *p);
+void pool_set_present(struct pool *p);
+void pool_drop_idle_if_departed(struct pool *p);
+
+/* A request begins, or ends, at this backend: the in-flight counts. */
+void pool_begin(struct pool *p);
+void pool_end(struct pool *p);
+
+/* A fault as seen by traffic: counted, and told to ctld (rarely). `reason` as in BACKEND_HINT. */
+void pool_fault(struct pool *p, const char *reason);
+/* Passive health. unusable: the connection was refused, or closed before a byte of an answer. */
+void pool_hold(struct pool *p);
+void pool_good(struct pool *p);
+bool pool_usable(struct pool *p, uint64_t now_ms, bool repeatable);
+
+/* A connection for x: an idle one, or a new one under way (fresh: always new). NULL: no descriptor, no port,
+ * or refused on the spot (*ret_refused). look: make sure that an idle one is not dead already. */
+struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look, bool *ret_refused);
+/* Give it back after an exchange: to the pool if it may be used again, else it is closed. */
+void upstream_give(struct upstream *u, bool reusable);
+void upstream_close(struct upstream *u);
+
+#endif

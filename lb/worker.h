@@ -1,0 +1,122 @@
+#ifndef LBCTL_LB_WORKER_H
+#define LBCTL_LB_WORKER_H
+
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/ev/loop.h"
+#include "common/ev/mailbox.h"
+#include "lb/core/wheel.h"
+#include "lb/slab.h"
+#include "lb/table.h"
+
+/* A worker: one thread with its own loop, listeners, connections, pools, buffers and counters. Other threads
+ * reach it by letters only (worker_send_*); everything else here is for its own thread. */
+struct link;
+struct listener;
+struct pool;
+
+enum {
+    WORKER_SMALL = 16 << 10, /* buffer for a head and a short body */
+    WORKER_LARGE = 64 << 10, /* for heads up to HTTP_HEAD_MAX and for long bodies */
+    WORKER_SCRATCH = 96 << 10,
+};
+
+/* A table as this worker uses it: its connection pools beside the services. Counted (plainly: one thread) by
+ * the exchanges that began under it. */
+struct wservice {
+    const struct table_service *ts;
+    struct pool **pools; /* as ts->backends */
+};
+struct wtable {
+    unsigned refs;
+    struct table *table;
+    struct wservice *services; /* as table->services */
+};
+
+/* What all workers share. Set before they start. */
+struct shared {
+    struct link *link; /* letters to the main thread: link_post_*() */
+    unsigned workers;
+    unsigned clients_max;
+    atomic_uint clients; /* open client connections, for clients_max */
+    struct backend *site; /* the status page */
+};
+
+struct worker {
+    unsigned id;
+    struct shared *shared;
+    pthread_t thread;
+    struct loop *loop;
+    struct mailbox *mailbox;
+    struct listener *listeners;
+    unsigned listeners_n;
+
+    struct wheel wheel;   /* all deadlines of connections */
+    struct timer wheel_timer;
+    struct timer relisten; /* listeners pause when descriptors or connections run out */
+    bool paused;
+    bool stopping; /* no new connections, none kept alive */
+
+    struct wtable *table; /* NULL until the first one */
+    struct wservice site;
+
+    struct slab clients, upstreams, xchgs, small, large; /* free lists */
+    struct list client_list; /* all client connections */
+    struct list ready;       /* connections that gave way to others and go on next turn */
+    struct event ready_ev;
+    struct list grave;       /* closed connections, freed at the end of the turn */
+    struct loop_later bury;
+    char *scratch; /* heads are composed here */
+
+    unsigned active;    /* exchanges with a service */
+    unsigned repeating; /* of them, those in a repeated attempt */
+    _Atomic uint64_t clients_n; /* this worker's connections; others read it */
+    char date[40];      /* of the second date_s, for our own answers */
+    int64_t date_s;
+};
+
+struct listener {
+    struct worker *w;
+    int fd;
+    struct event ev;
+};
+
+/* Start a worker's thread on its listening descriptors (taken) with a first table (borrowed) or NULL. */
+bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n, struct table *first,
+                  struct worker **ret, struct err *e) MUST_CHECK;
+/* Use a table from now on; link_post_adopted() is called when it does. Any thread. */
+void worker_send_table(struct worker *w, struct table *t, uint64_t push);
+/* Stop accepting, end idle connections, finish the rest; link_post_stopped() when none is left. now: cut them. */
+void worker_send_stop(struct worker *w, bool now);
+void worker_join(struct worker *w); /* after its loop has ended; frees it */
+
+/* Own thread. */
+uint64_t worker_now(struct worker *w);
+void worker_clock(struct worker *w, struct wheel_node *n, uint64_t at_ms);
+void *worker_buffer_take(struct worker *w, size_t size); /* WORKER_SMALL or WORKER_LARGE; NULL: out of memory */
+void worker_buffer_give(struct worker *w, void *p, size_t size);
+void worker_pause(struct worker *w); /* stop accepting for a moment */
+void worker_client_gone(struct worker *w);
+const char *worker_date(struct worker *w); /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+
+/* Something that died in this turn is freed at its end, when nobody's caller holds it any more. */
+struct grave {
+    struct list node;
+    void (*free)(struct worker *w, struct grave *g);
+};
+void worker_bury(struct worker *w, struct grave *g, void (*free)(struct worker *w, struct grave *g));
+
+/* Go on with it in the next turn, after the others. */
+struct again {
+    struct list node;
+    void (*run)(struct again *a);
+};
+void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a));
+
+void wtable_unref(struct worker *w, struct wtable *t);
+
+#endif
