@@ -6,30 +6,38 @@
 
 #include "common/conf/conf.h"
 #include "common/ev/loop.h"
+#include "ctl/http.h"
 
-/* One active health check: a fresh connection, one HTTP GET or TCP connect, one deadline over all of it. libcurl's
- * multi interface on the caller's loop; nothing blocks; thousands may run side by side. */
+/* One active health check: a fresh connection, one HTTP GET or TCP connect, one deadline over all
+ * of it. libcurl's multi interface on the caller's loop; nothing blocks; thousands may run side by
+ * side. */
 struct probe_pool;
 
 enum probe_result {
-    PROBE_OK,          /* HTTP 200 in time (any 2xx is not enough: the assignment says 200); TCP: connected */
-    PROBE_BAD_STATUS,  /* `status` says which */
-    PROBE_REFUSED,     /* nobody listens */
-    PROBE_RESET,       /* connected, then closed without a valid answer */
+    PROBE_OK, /* HTTP 200 in time (any 2xx is not enough: the assignment says 200); TCP: connected
+               */
+    PROBE_BAD_STATUS, /* `status` says which */
+    PROBE_REFUSED,    /* nobody listens */
+    PROBE_RESET,      /* connected, then closed without a valid answer */
     PROBE_TIMEOUT,
-    PROBE_BAD_ANSWER,  /* not HTTP */
-    PROBE_LOCAL,       /* our own trouble (no descriptors, no memory): says nothing about the instance */
+    PROBE_BAD_ANSWER, /* not HTTP */
+    PROBE_LOCAL, /* our own trouble (no descriptors, no memory): says nothing about the instance */
 };
 const char *probe_result_name(enum probe_result r);
+/* What a finished call says about the instance. Pure. */
+enum probe_result probe_judge(enum conf_health_kind kind, enum http_end end, int status);
 
-/* Called exactly once per probe, never from within probe_start(). `tag` is the caller's own number (it names the
- * instance by id, not by pointer). took_us: whole probe. */
-typedef void probe_done_fn(void *arg, uint64_t tag, enum probe_result r, int status, uint64_t took_us);
+/* Called exactly once per probe, never from within probe_start(). `tag` is the caller's own number
+ * (it names the instance by id, not by pointer). took_us: whole probe. */
+typedef void probe_done_fn(void *arg, uint64_t tag, enum probe_result r, int status,
+                           uint64_t took_us);
 
-bool probe_pool_new(struct loop *l, probe_done_fn *done, void *arg, struct probe_pool **ret, struct err *e) MUST_CHECK;
+bool probe_pool_new(struct loop *l, probe_done_fn *done, void *arg, struct probe_pool **ret,
+                    struct err *e) MUST_CHECK;
 void probe_pool_free(struct probe_pool *p); /* running probes are dropped without done */
-/* Starts a probe of address:port. kind is HTTP (GET path, Host: address:port, User-Agent lbctl) or TCP. */
-void probe_start(struct probe_pool *p, uint64_t tag, enum conf_health_kind kind, const char *address, uint16_t port,
-                 const char *path, uint64_t timeout_ms);
+/* Starts a probe of address:port. kind is HTTP (GET path, Host: address:port, User-Agent lbctl) or
+ * TCP. */
+void probe_start(struct probe_pool *p, uint64_t tag, enum conf_health_kind kind,
+                 const char *address, uint16_t port, const char *path, uint64_t timeout_ms);
 
 #endif
