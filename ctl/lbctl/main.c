@@ -1,0 +1,319 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+#include "common/base/str.h"
+#include "common/conf/conf.h"
+#include "ctl/lbctl/client.h"
+#include "ctl/lbctl/show.h"
+
+/* lbctl: the operator's hand. Exit codes: docs/status.md and lbctl(1). */
+enum {
+    EXIT_OK = 0,
+    EXIT_DEGRADED = 1, /* also: refused, or the checked file has errors */
+    EXIT_DOWN = 2,
+    EXIT_UNREACHABLE = 3,
+};
+
+enum { OUT_MAX = 4 << 20 };
+
+static const char default_socket[] = "/run/lbctl/ctl.sock";
+
+struct cli {
+    const char *socket, *conf;
+    bool json;
+    char **argv; /* arguments of the command */
+    int argc;
+};
+
+typedef int cmd_fn(const struct cli *c);
+
+#define CMD(sym, name, args, least, most, handler, help) static cmd_fn handler;
+#include "ctl/lbctl/cmd.def"
+#undef CMD
+
+static const struct cmd {
+    const char *name, *args, *help;
+    int least, most;
+    cmd_fn *run;
+} cmds[] = {
+#define CMD(sym, name, args, least, most, handler, help) {name, args, help, least, most, handler},
+#include "ctl/lbctl/cmd.def"
+#undef CMD
+};
+
+static const struct cmd *cmd_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+        if (strcmp(cmds[i].name, name) == 0)
+            return &cmds[i];
+    return NULL;
+}
+
+static int cmd_unknown(const char *name)
+{
+    const char *names[ARRAY_LEN(cmds)], *like;
+    char q[100];
+
+    for (size_t i = 0; i < ARRAY_LEN(cmds); i++)
+        names[i] = cmds[i].name;
+    like = str_suggest(name, names, ARRAY_LEN(cmds));
+    (void)str_quote(sv_of(name), q, sizeof q);
+    if (like != NULL)
+        (void)fprintf(stderr, "lbctl: no command '%s': did you mean '%s'?\n", q, like);
+    else
+        (void)fprintf(stderr, "lbctl: no command '%s': try lbctl help\n", q);
+    return EX_USAGE;
+}
+
+static void print_help(void)
+{
+    (void)printf("usage: lbctl [-s SOCKET | -c FILE] COMMAND [ARGUMENTS]\n\n");
+    for (size_t i = 0; i < ARRAY_LEN(cmds); i++) {
+        char left[64];
+
+        (void)snprintf(left, sizeof left, "%s %s", cmds[i].name, cmds[i].args);
+        (void)printf("  %-22s %s\n", left, cmds[i].help);
+    }
+    (void)printf("\n"
+                 "  -s, --socket PATH      ctld's socket (default %s)\n"
+                 "  -c, --config FILE      take the socket's place from this configuration's run_dir\n"
+                 "      --json             print the answer as JSON\n"
+                 "  -h, --help             this text\n"
+                 "  -V, --version          the version\n"
+                 "\n"
+                 "Exit codes: 0 ok; 1 degraded, or refused; 2 down; 3 ctld cannot be reached; 64 wrong usage.\n",
+                 default_socket);
+}
+
+static int cmd_help(const struct cli *c)
+{
+    const struct cmd *m = c->argc > 0 ? cmd_find(c->argv[0]) : NULL;
+
+    if (c->argc > 0 && m == NULL)
+        return cmd_unknown(c->argv[0]);
+    if (m != NULL)
+        (void)printf("usage: lbctl %s %s\n\n%s\n", m->name, m->args, m->help);
+    else
+        print_help();
+    return EXIT_OK;
+}
+
+static int cmd_version(const struct cli *c)
+{
+    if (c->json)
+        (void)printf("{\"version\": \"%s\"}\n", LBCTL_VERSION);
+    else
+        (void)printf("lbctl %s\n", LBCTL_VERSION);
+    return EXIT_OK;
+}
+
+static void print_errors(const struct conf_errors *errs)
+{
+    for (size_t i = 0; i < errs->n; i++)
+        (void)fprintf(stderr, "%s\n", errs->v[i].msg);
+}
+
+static int cmd_check(const struct cli *c)
+{
+    struct conf_errors *errs = mem_zalloc(sizeof(*errs));
+    struct conf *conf = NULL;
+    bool ok = conf_load(c->argv[0], &conf, errs);
+    char q[300];
+
+    if (ok)
+        (void)printf("%s: ok\n", str_quote(sv_of(c->argv[0]), q, sizeof q));
+    else
+        print_errors(errs);
+    mem_free(errs);
+    conf_free(conf);
+    return ok ? EXIT_OK : EXIT_DEGRADED;
+}
+
+/* Asks ctld; says what went wrong. The exit code, EXIT_OK with *ret on success. */
+static int ask(const struct cli *c, enum proto_msg msg, json_t *body, json_t **ret)
+{
+    struct err e = {0};
+    char q[600];
+
+    switch (client_ask(c->socket, msg, body, ret, &e)) {
+    case CLIENT_ANSWERED:
+        return EXIT_OK;
+    case CLIENT_REFUSED:
+        (void)fprintf(stderr, "lbctl: %s\n", str_quote(sv_of(e.msg), q, sizeof q));
+        return EXIT_DEGRADED;
+    case CLIENT_UNREACHABLE:
+        break;
+    }
+    (void)fprintf(stderr, "lbctl: ctld cannot be reached: %s; is it running, and may you speak to it?\n",
+                  str_quote(sv_of(e.msg), q, sizeof q));
+    return EXIT_UNREACHABLE;
+}
+
+static void print_json(json_t *doc)
+{
+    char *text = json_dumps(doc, JSON_INDENT(2));
+
+    (void)printf("%s\n", text != NULL ? text : "{}");
+    mem_free(text);
+}
+
+static int cmd_status(const struct cli *c)
+{
+    json_t *doc = NULL;
+    int code = ask(c, MSG_STATUS_GET, json_object(), &doc);
+    const char *state;
+    struct buf out;
+
+    if (code != EXIT_OK)
+        return code;
+    if (c->json) {
+        print_json(doc);
+    } else {
+        buf_init(&out, OUT_MAX);
+        show_status(doc, &out);
+        (void)fwrite(out.data, 1, out.len, stdout);
+        buf_fini(&out);
+    }
+    state = proto_str(doc, "state", "down");
+    code = strcmp(state, "ok") == 0 ? EXIT_OK : strcmp(state, "degraded") == 0 ? EXIT_DEGRADED : EXIT_DOWN;
+    json_decref(doc);
+    return code;
+}
+
+static int cmd_scale(const struct cli *c)
+{
+    json_t *body = json_pack("{s:s}", "service", c->argv[0]), *done = NULL;
+    uint64_t n = 0;
+    struct err e;
+    int code;
+
+    if (body == NULL) {
+        (void)fputs("lbctl: the name of the service is no UTF-8\n", stderr);
+        return EX_USAGE;
+    }
+    if (strcmp(c->argv[1], "auto") == 0) {
+        (void)json_object_set_new(body, "auto", json_true());
+    } else if (str_to_u64(sv_of(c->argv[1]), 0, UINT16_MAX, &n, &e)) {
+        (void)json_object_set_new(body, "replicas", json_integer((json_int_t)n));
+    } else {
+        (void)fprintf(stderr, "lbctl: number of instances: %s, or 'auto'\n", e.msg);
+        json_decref(body);
+        return EX_USAGE;
+    }
+    code = ask(c, MSG_SCALE_SET, body, &done);
+    if (code != EXIT_OK)
+        return code;
+    if (c->json)
+        print_json(done);
+    else
+        (void)printf("%s: %u -> %u instances, %s\n", proto_str(done, "service", ""),
+                     (unsigned)proto_uint(done, "from", 0), (unsigned)proto_uint(done, "to", 0),
+                     proto_str(done, "mode", ""));
+    json_decref(done);
+    return EXIT_OK;
+}
+
+static int cmd_reset(const struct cli *c)
+{
+    json_t *body = json_pack("{s:s}", "service", c->argv[0]), *done = NULL;
+    int code;
+
+    if (body == NULL) {
+        (void)fputs("lbctl: the name of the service is no UTF-8\n", stderr);
+        return EX_USAGE;
+    }
+    code = ask(c, MSG_SERVICE_RESET, body, &done);
+    if (code != EXIT_OK)
+        return code;
+    if (c->json)
+        print_json(done);
+    else
+        (void)printf("%s: count zero, clock unarmed, back to the minimum\n", proto_str(done, "service", ""));
+    json_decref(done);
+    return EXIT_OK;
+}
+
+/* The exit code when there is nothing to run; -1: go on. */
+static int parse(int argc, char **argv, struct cli *c)
+{
+    static const struct option longs[] = {
+        {"socket", required_argument, NULL, 's'}, {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+    };
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "s:c:hV", longs, NULL)) != -1) {
+        switch (opt) {
+        case 's':
+            c->socket = optarg;
+            break;
+        case 'c':
+            c->conf = optarg;
+            break;
+        case 'j':
+            c->json = true;
+            break;
+        case 'h':
+            print_help();
+            return EXIT_OK;
+        case 'V':
+            return cmd_version(c);
+        default:
+            (void)fputs("lbctl: try --help\n", stderr);
+            return EX_USAGE;
+        }
+    }
+    c->argv = argv + optind;
+    c->argc = argc - optind;
+    if (c->argc > 0)
+        return -1;
+    (void)fputs("lbctl: no command; try --help\n", stderr);
+    return EX_USAGE;
+}
+
+static int run(struct cli *c)
+{
+    const struct cmd *m = cmd_find(c->argv[0]);
+
+    if (m == NULL)
+        return cmd_unknown(c->argv[0]);
+    c->argv++;
+    c->argc--;
+    if (c->argc < m->least || c->argc > m->most) {
+        (void)fprintf(stderr, "usage: lbctl %s %s\n", m->name, m->args);
+        return EX_USAGE;
+    }
+    return m->run(c);
+}
+
+int main(int argc, char **argv)
+{
+    struct cli c = {.socket = default_socket};
+    struct conf_errors *errs;
+    struct conf *conf = NULL;
+    char *path = NULL;
+    int code = parse(argc, argv, &c);
+
+    if (code >= 0)
+        return code;
+    if (c.conf != NULL) {
+        errs = mem_zalloc(sizeof(*errs));
+        if (!conf_load(c.conf, &conf, errs)) {
+            print_errors(errs);
+            mem_free(errs);
+            return EX_USAGE;
+        }
+        mem_free(errs);
+        c.socket = path = mem_printf("%s/ctl.sock", conf->run_dir);
+        conf_free(conf);
+    }
+    code = run(&c);
+    mem_free(path);
+    return fflush(stdout) == 0 ? code : EXIT_UNREACHABLE;
+}

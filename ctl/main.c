@@ -1,0 +1,179 @@
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/base/notify.h"
+#include "common/base/str.h"
+#include "common/conf/conf.h"
+#include "common/ev/loop.h"
+#include "ctl/ctl.h"
+#include "ctl/sweep.h"
+
+/* ctld: wires things together, decides nothing. */
+struct options {
+    const char *conf, *run_dir, *state_dir;
+    bool remove_instances;
+};
+
+static const char usage[] =
+    "usage: ctld [-c FILE] [--run-dir DIR] [--state-dir DIR] [--remove-instances]\n"
+    "\n"
+    "The control daemon of lbctl: keeps the services of FILE running, healthy and scaled.\n"
+    "\n"
+    "  -c, --config FILE      configuration (default /etc/lbctl/lbctl.yaml)\n"
+    "      --run-dir DIR      sockets and lock (default: run_dir of FILE)\n"
+    "      --state-dir DIR    own small state (default: state_dir of FILE)\n"
+    "      --remove-instances stop and remove all instances of the project, then exit\n"
+    "  -h, --help             this text\n"
+    "  -V, --version          the version\n"
+    "\n"
+    "SIGTERM ends ctld; the instances go on running. See ctld(8).\n";
+
+enum { OPT_RUN_DIR = 256, OPT_STATE_DIR, OPT_REMOVE };
+
+/* False: *ret_code is the exit code. */
+static bool parse(int argc, char **argv, struct options *o, int *ret_code)
+{
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"run-dir", required_argument, NULL, OPT_RUN_DIR},
+        {"state-dir", required_argument, NULL, OPT_STATE_DIR},
+        {"remove-instances", no_argument, NULL, OPT_REMOVE},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            o->conf = optarg;
+            break;
+        case OPT_RUN_DIR:
+            o->run_dir = optarg;
+            break;
+        case OPT_STATE_DIR:
+            o->state_dir = optarg;
+            break;
+        case OPT_REMOVE:
+            o->remove_instances = true;
+            break;
+        case 'h':
+            (void)fputs(usage, stdout);
+            *ret_code = 0;
+            return false;
+        case 'V':
+            (void)printf("ctld %s\n", LBCTL_VERSION);
+            *ret_code = 0;
+            return false;
+        default:
+            (void)fputs("ctld: try --help\n", stderr);
+            *ret_code = EX_USAGE;
+            return false;
+        }
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "ctld: unexpected argument '%s'; try --help\n", argv[optind]);
+        *ret_code = EX_USAGE;
+        return false;
+    }
+    return true;
+}
+
+static struct conf *load(const char *path)
+{
+    struct conf_errors *errs = mem_zalloc(sizeof(*errs));
+    struct conf *c = NULL;
+
+    if (!conf_load(path, &c, errs))
+        for (size_t i = 0; i < errs->n; i++)
+            (void)fprintf(stderr, "%s\n", errs->v[i].msg);
+    mem_free(errs);
+    return c;
+}
+
+static void on_signal_end(void *arg, int signo) /* loop_on_signal */
+{
+    log_info("ctld ends", "signal=%s", signo == SIGTERM ? "TERM" : "INT");
+    notify_supervisor("STOPPING=1");
+    loop_stop(arg);
+}
+
+static void on_signal_reload(void *arg, int signo) /* loop_on_signal */
+{
+    (void)arg;
+    (void)signo;
+    log_warn("reload not available", "reason=\"this version reads its configuration at start only: restart ctld; "
+                                     "traffic and instances are not touched by that\"");
+}
+
+static bool serve(struct loop *l, const struct conf *conf, const struct options *o, struct err *e)
+{
+    struct ctl_options co = {
+        .conf = conf,
+        .runtime = &runtime_docker,
+        .run_dir = o->run_dir != NULL ? o->run_dir : conf->run_dir,
+        .state_dir = o->state_dir != NULL ? o->state_dir : conf->state_dir,
+    };
+    struct ctl *c = NULL;
+    bool ok;
+
+    if (!loop_on_signal(l, SIGTERM, on_signal_end, l, e) || !loop_on_signal(l, SIGINT, on_signal_end, l, e) ||
+        !loop_on_signal(l, SIGHUP, on_signal_reload, l, e) || !ctl_new(l, &co, &c, e))
+        return false;
+    log_info("ctld runs", "version=%s project=%s services=%zu config=%s", LBCTL_VERSION, conf->project,
+             conf->services_n, o->conf);
+    notify_supervisor("READY=1");
+    ok = loop_run(l, e);
+    ctl_free(c);
+    return ok;
+}
+
+static bool remove_all(struct loop *l, const struct conf *conf, const struct options *o, struct err *e)
+{
+    const char *run_dir = o->run_dir != NULL ? o->run_dir : conf->run_dir;
+    AUTO(mem_freep) char *lock = mem_printf("%s/ctld.lock", run_dir);
+    int fd = -1;
+    bool ok;
+
+    if (!file_mkdir_p(run_dir, 0755, e))
+        return false;
+    if (!file_lock(lock, &fd, e))
+        return err_wrap(e, "stop ctld first, it would start them again");
+    ok = sweep(l, conf, &runtime_docker, e);
+    close(fd);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.conf = "/etc/lbctl/lbctl.yaml"};
+    struct loop *l = NULL;
+    struct conf *conf;
+    struct err e;
+    char q[1024];
+    int code = 0;
+    bool ok;
+
+    if (!parse(argc, argv, &o, &code))
+        return code;
+    conf = load(o.conf);
+    if (conf == NULL)
+        return EX_CONFIG;
+    log_init("ctld", conf->log_format, conf->log_level);
+    ok = loop_new(&l, &e) && (o.remove_instances ? remove_all(l, conf, &o, &e) : serve(l, conf, &o, &e));
+    if (!ok)
+        log_error("ctld gives up", "reason=\"%s\"", str_quote(sv_of(e.msg), q, sizeof q));
+    loop_free(l);
+    conf_free(conf);
+    return ok ? 0 : 1;
+}

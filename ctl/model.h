@@ -1,0 +1,115 @@
+#ifndef LBCTL_CTL_MODEL_H
+#define LBCTL_CTL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf/conf.h"
+#include "common/ev/loop.h"
+#include "common/wire/chan.h"
+#include "ctl/core/feed.h"
+#include "ctl/core/plan.h"
+#include "ctl/core/scale.h"
+#include "ctl/core/slot.h"
+#include "ctl/probe.h"
+#include "ctl/runtime.h"
+
+/* What ctld knows: services and their slots, and the parts of the shell that work on them. Plain data of one thread;
+ * made once from the configuration, so that pointers to services and slots stay good. The desired state is `wish`
+ * and nothing else; health, scaler and operator only change wishes, act.c alone acts. */
+enum { START_SAMPLES = 16, TOKEN_BYTES = 16 };
+
+struct service;
+
+struct place { /* a slot with what the shell keeps beside it */
+    struct slot s;
+    struct slot_env env;
+    struct service *service;
+    unsigned index;
+    uint64_t touched_ms; /* last change by an act of ours: older lists say nothing about it */
+    bool cur_there, next_there; /* in the list that is being read */
+    char ready_token[SLOT_TOKEN_MAX]; /* last instance that was ready; saved: it has had its start period */
+    bool blocked;        /* the engine is still removing something of this slot */
+    /* probing */
+    struct timer probe_timer;
+    bool probing;
+    uint64_t probe_generation; /* of the running probe */
+    uint64_t probe_last_ms;
+    uint64_t probed_generation; /* last one that had a result in this life of ctld */
+    uint64_t grid_generation;   /* last one that got its place on the probing grid */
+    enum probe_result last_result; /* of the current instance, once model_is_probed() */
+    char health[24]; /* short name of the last result */
+    /* lbd's numbers for the current instance */
+    uint64_t requests, in_flight;
+};
+
+struct service_stats {
+    uint64_t requests, counted, in_flight, errors, retries;
+};
+
+struct service {
+    struct ctl *ctl;
+    const struct conf_service *c;
+    unsigned index;
+    char hash[17];
+    struct place *places;
+    unsigned places_n;
+    unsigned *deps; /* indices of services */
+    size_t deps_n;
+    bool has_dependents;
+    /* wishes */
+    unsigned wish;
+    bool manual;
+    bool restored; /* wish comes from the saved state */
+    struct scale_rule rule;
+    struct scale scale;
+    struct feed feed;
+    bool decided;
+    struct scale_decision last;
+    uint64_t last_ms;
+    struct service_stats stats;
+    uint64_t settled_ms; /* when an instance last became ready */
+    uint32_t start_ms[START_SAMPLES]; /* times from start to ready, a ring */
+    unsigned starts;
+    char waits_for[SLOT_REASON_MAX]; /* "waits for postgres" */
+};
+
+struct ctl {
+    uint32_t magic;
+    struct loop *loop;
+    const struct conf *conf;
+    const struct runtime_ops *ops;
+    struct runtime *rt;
+    struct chan_hub *hub;
+    struct probe_pool *probes;
+    struct service *services;
+    size_t services_n;
+    uint64_t began_ms;
+    struct loop_later later;
+    struct timer wake;
+    struct observer *observer;
+    struct act *act;
+    struct removals *removals;
+    struct lblink *lb;
+    struct scaler *scaler;
+    struct store *store;
+};
+
+void model_build(struct ctl *c);
+void model_fini(struct ctl *c);
+struct service *model_service(struct ctl *c, const char *name);             /* NULL: none */
+struct place *model_place(struct ctl *c, const char *service, unsigned slot); /* NULL: none */
+struct place *model_place_at(struct ctl *c, unsigned service, unsigned slot);
+unsigned model_ready(const struct service *s);
+bool model_deps_ready(const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */
+void model_refresh_waits(struct service *s);
+uint16_t model_port(const struct place *p); /* host port, or 0 */
+bool model_is_probed(const struct place *p); /* the current instance has had a probe's result */
+/* Where the current instance is reached: by probes, by lbd. "" while unknown. */
+const char *model_probe_host(const struct place *p, uint16_t *ret_port);
+const char *model_backend_host(const struct place *p, uint16_t *ret_port);
+unsigned model_retry_after_s(const struct service *s);
+void model_note_start(struct service *s, uint64_t took_ms);
+
+#endif

@@ -1,0 +1,89 @@
+#include "ctl/table.h"
+
+#include <string.h>
+
+static json_t *build_routes(const struct conf_service *cs)
+{
+    json_t *routes = json_array();
+
+    for (size_t i = 0; i < cs->routes.n; i++)
+        (void)json_array_append_new(routes, json_pack("{s:s}", "prefix", cs->routes.v[i]));
+    return routes;
+}
+
+static json_t *build_ignore(const struct conf_service *cs)
+{
+    json_t *paths = json_array();
+
+    for (size_t i = 0; i < cs->scale.ignore.n; i++)
+        (void)json_array_append_new(paths, json_string(cs->scale.ignore.v[i]));
+    return paths;
+}
+
+static bool in_table(const struct place *p)
+{
+    uint16_t port;
+
+    return p->s.state == SLOT_READY && p->service->c->routes.n > 0 && model_backend_host(p, &port)[0] != '\0';
+}
+
+static json_t *build_backends(const struct service *s)
+{
+    json_t *backends = json_array();
+
+    for (unsigned i = 0; i < s->places_n; i++) {
+        const struct place *p = &s->places[i];
+        uint16_t port = 0;
+        const char *host = model_backend_host(p, &port);
+
+        if (in_table(p))
+            (void)json_array_append_new(backends, json_pack("{s:i, s:s, s:s, s:i}", "slot", (int)i, "instance",
+                                                            p->s.cur.token, "address", host, "port", (int)port));
+    }
+    return backends;
+}
+
+json_t *table_build(const struct ctl *c)
+{
+    json_t *services = json_array();
+
+    for (size_t i = 0; i < c->services_n; i++) {
+        const struct service *s = &c->services[i];
+
+        if (s->c->routes.n == 0)
+            continue;
+        (void)json_array_append_new(
+            services,
+            json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes", build_routes(s->c),
+                      "count_ignore", build_ignore(s->c), "retry_after_s", (int)model_retry_after_s(s),
+                      "connect_timeout_ms", (json_int_t)s->c->connect_timeout_ms, "response_timeout_ms",
+                      (json_int_t)s->c->response_timeout_ms, "backends", build_backends(s)));
+    }
+    return json_pack("{s:o}", "services", services);
+}
+
+bool table_has(const json_t *table, const char *service, const char *token)
+{
+    const json_t *s, *b;
+    size_t i, k;
+
+    json_array_foreach(json_object_get(table, "services"), i, s)
+    {
+        if (strcmp(proto_str(s, "name", ""), service) != 0)
+            continue;
+        json_array_foreach(json_object_get(s, "backends"), k, b)
+        {
+            if (strcmp(proto_str(b, "instance", ""), token) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+void table_mark_listed(struct ctl *c)
+{
+    for (size_t i = 0; i < c->services_n; i++)
+        for (unsigned k = 0; k < c->services[i].places_n; k++)
+            if (in_table(&c->services[i].places[k]))
+                c->services[i].places[k].s.cur.listed = true;
+}

@@ -1,0 +1,136 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/macros.h"
+#include "ctl/core/plan.h"
+
+enum { MAX = 12 };
+
+/* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy, D draining because sick, d draining
+ * because unwanted, P stopping because sick, w waiting, S starting in the place of a sick one.
+ * want: one word a slot: w wanted, s may start, r may be replaced, l may leave, - nothing. */
+static const struct {
+    const char *name;
+    unsigned wish;
+    bool engine, deps;
+    const char *slots;
+    const char *want;
+} rows[] = {
+    {"from nothing, the lowest", 2, true, true, "....", "ws ws s s"},
+    {"dependencies not ready", 2, true, false, "..", "w w"},
+    {"engine away", 2, false, true, "U.", "w w"},
+    {"all as it should be", 2, true, true, "RR.", "ws ws s"},
+    {"scale in: highest first, all at once", 1, true, true, "RRRR", "ws sl sl sl"},
+    {"scale in by one", 3, true, true, "RRRR", "ws ws ws sl"},
+    {"a ready one stands in for a missing one", 1, true, true, "sR", "ws s"},
+    {"stands in for a sick one, which may be replaced", 1, true, true, "UR", "wsr s"},
+    {"only as many stand in as are missing", 3, true, true, "RwRRRR", "ws ws ws s sl sl"},
+    {"one sick", 2, true, true, "RU", "ws wsr"},
+    {"all sick: one at a time", 3, true, true, "UUU", "wsr ws ws"},
+    {"one on its way: the others wait", 3, true, true, "DUU", "ws ws ws"},
+    {"being stopped counts", 3, true, true, "PUU", "ws ws ws"},
+    {"its successor is starting: the others still wait", 3, true, true, "SUU", "ws ws ws"},
+    {"an ordinary start does not hold up a replacement", 3, true, true, "sUR", "ws wsr ws"},
+    {"a quarter of eight", 8, true, true, "UUUUUUUU", "wsr wsr ws ws ws ws ws ws"},
+    {"dependency down: nothing is replaced", 2, true, false, "UU", "w w"},
+};
+
+static struct slot make(char c)
+{
+    struct slot s = {.state = SLOT_EMPTY};
+
+    switch (c) {
+    case 'c': s.state = SLOT_CREATING; break;
+    case 'S': s.cause = SLOT_SICK; s.state = SLOT_STARTING; break;
+    case 's': s.state = SLOT_STARTING; break;
+    case 'R': s.state = SLOT_READY; break;
+    case 'U': s.state = SLOT_UNHEALTHY; break;
+    case 'D': s.cause = SLOT_SICK; s.state = SLOT_DRAINING; break;
+    case 'd': s.cause = SLOT_UNWANTED; s.state = SLOT_DRAINING; break;
+    case 'P': s.cause = SLOT_SICK; s.state = SLOT_STOPPING; break;
+    case 'w': s.state = SLOT_WAITING; break;
+    default: break;
+    }
+    return s;
+}
+
+static void describe(const struct slot_env *env, size_t n, char *buf, size_t size)
+{
+    size_t at = 0;
+
+    buf[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        char word[8] = "", *p = word;
+
+        if (env[i].wanted)
+            *p++ = 'w';
+        if (env[i].may_start)
+            *p++ = 's';
+        if (env[i].may_replace)
+            *p++ = 'r';
+        if (env[i].may_leave)
+            *p++ = 'l';
+        *p = '\0';
+        at += (size_t)snprintf(buf + at, size - at, "%s%s", i > 0 ? " " : "", word[0] != '\0' ? word : "-");
+    }
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct slot slots[MAX];
+        const struct slot *p[MAX];
+        struct slot_env env[MAX];
+        size_t n = strlen(rows[i].slots);
+        char got[128];
+        struct plan_in in = {.wish = rows[i].wish, .engine_up = rows[i].engine, .deps_ready = rows[i].deps};
+
+        for (size_t k = 0; k < n; k++) {
+            slots[k] = make(rows[i].slots[k]);
+            p[k] = &slots[k];
+        }
+        plan_service(&in, p, n, env);
+        describe(env, n, got, sizeof got);
+        if (strcmp(got, rows[i].want) != 0)
+            fail_msg("%s: want \"%s\", got \"%s\"", rows[i].name, rows[i].want, got);
+    }
+}
+
+static void test_old_evidence_is_not_enough(void **state)
+{
+    struct slot sick = {.state = SLOT_UNHEALTHY, .bad_ms = 1000};
+    const struct slot *p = &sick;
+    struct plan_in in = {.wish = 1, .engine_up = true, .deps_ready = true, .settled_ms = 1001};
+    struct slot_env env;
+
+    (void)state;
+    plan_service(&in, &p, 1, &env);
+    assert_false(env.may_replace);
+    in.settled_ms = 1000;
+    plan_service(&in, &p, 1, &env);
+    assert_true(env.may_replace);
+}
+
+static void test_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(plan_replace_limit(1), 1);
+    assert_int_equal(plan_replace_limit(7), 1);
+    assert_int_equal(plan_replace_limit(8), 2);
+    assert_int_equal(plan_replace_limit(100), 25);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_limit),
+                                       cmocka_unit_test(test_old_evidence_is_not_enough)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
