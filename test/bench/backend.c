@@ -1,6 +1,6 @@
-/* A backend for benchmarks: one thread, epoll, keep-alive. GET /api/v1/SIZE answers SIZE bytes (100, 10240, ...);
- * a body of a request is read by its Content-Length and dropped. Trusts its peer: it only ever meets our own load.
- * usage: backend PORT... */
+/* A backend for benchmarks: one thread, epoll, keep-alive. GET /api/v1/SIZE answers SIZE bytes
+ * (100, 10240, ...); a body of a request is read by its Content-Length and dropped. Trusts its
+ * peer: it only ever meets our own load. usage: backend PORT... */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -31,7 +31,8 @@ static char body[65536];
 
 static int listen_on(uint16_t port)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -91,9 +92,10 @@ static void answer(struct client *c, const char *head)
         digits.n++;
     if (!str_to_u64(digits, 0, BODY_MAX, &n, NULL))
         n = 0;
-    c->head_n = (size_t)snprintf(c->head, sizeof(c->head),
-                                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %llu\r\n\r\n",
-                                 (unsigned long long)n);
+    c->head_n = (size_t)snprintf(
+        c->head, sizeof(c->head),
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %llu\r\n\r\n",
+        (unsigned long long)n);
     c->head_at = 0;
     c->body_left = n;
 }

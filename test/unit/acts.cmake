@@ -1,0 +1,5 @@
+foreach(module body check http_check jscan range router utf8)
+  lbctl_unit_test(acts/${module}_test.c acts_core)
+endforeach()
+lbctl_unit_test(acts/env_test.c acts_service)
+lbctl_unit_test(acts/jout_test.c acts_service)

@@ -1,0 +1,951 @@
+#!/usr/bin/python3
+"""Contract test of acts: the real program, several of them, against a real PostgreSQL started here.
+
+Usage: acts_test.py PATH-OF-ACTS [unittest arguments]
+"""
+import base64
+import concurrent.futures
+import http.client
+import http.server
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+
+ACTS = None
+PG_BIN = "/usr/lib/postgresql/15/bin"
+PASSWORD = "secret with 'quotes' and blanks"
+IMAGE = "d2Fsa2VkIGEgc3RyYW5nZXIgaG9tZQ=="
+TIME = "05-11-2024:07-59-23"
+API = "/api/v1"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(what, check, seconds=15):
+    """Poll until check() is true; for states that only polling shows."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+class Postgres:
+    """A private cluster, run by an unprivileged user."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="acts-pg-")
+        self.data = os.path.join(self.dir, "data")
+        self.port = free_port()
+        self.proc = None
+        self.user = "postgres" if os.geteuid() == 0 else None
+        password_file = os.path.join(self.dir, "password")
+        with open(password_file, "w", encoding="ascii") as f:
+            f.write(PASSWORD + "\n")
+        os.chmod(password_file, 0o644)
+        self.password_file = password_file
+        if self.user:
+            user = pwd.getpwnam(self.user)
+            os.chown(self.dir, user.pw_uid, user.pw_gid)
+        self.run("initdb", "-D", self.data, "-U", "app", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8",
+                 "--no-sync", f"--pwfile={password_file}")
+        self.start()
+        self.psql("CREATE DATABASE app", database="postgres")
+
+    def run(self, program, *args, **more):
+        return subprocess.run([os.path.join(PG_BIN, program), *args], user=self.user, cwd="/", check=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more).stdout
+
+    def start(self):
+        with open(os.path.join(self.dir, "log"), "a", encoding="ascii") as log:
+            self.proc = subprocess.Popen(
+                [os.path.join(PG_BIN, "postgres"), "-D", self.data, "-p", str(self.port), "-k", self.dir,
+                 "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60"],
+                user=self.user, cwd="/", stdout=log, stderr=log)
+        wait_for("PostgreSQL accepts connections", self.is_up, 30)
+
+    def is_up(self):
+        return subprocess.run([os.path.join(PG_BIN, "pg_isready"), "-q", "-h", self.dir, "-p", str(self.port)],
+                              check=False).returncode == 0
+
+    def psql(self, sql, database="app"):
+        return subprocess.run(
+            ["psql", "-h", self.dir, "-p", str(self.port), "-U", "app", "-d", database, "-Atqc", sql],
+            env={"PGPASSWORD": PASSWORD, "PATH": os.environ["PATH"]}, check=True, stdout=subprocess.PIPE,
+            text=True).stdout.strip()
+
+    def stop(self, signo=signal.SIGINT):
+        self.proc.send_signal(signo)
+        self.proc.wait(30)
+
+    def processes(self):
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.proc.pid)], stdout=subprocess.PIPE,
+                                  text=True, check=False).stdout.split()
+        return [self.proc.pid] + [int(p) for p in children]
+
+    def signal_all(self, signo):
+        for pid in self.processes():
+            try:
+                os.kill(pid, signo)
+            except ProcessLookupError:
+                pass
+
+    def kill(self):
+        self.signal_all(signal.SIGKILL)
+        self.proc.wait(30)
+
+    def close(self):
+        if self.proc.poll() is None:
+            self.signal_all(signal.SIGCONT)
+            self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Acts:
+    """One running acts."""
+
+    def __init__(self, pg, wait=True, **env):
+        self.env = {"ACTS_PORT": "0", "ACTS_BIND": "127.0.0.1", "ACTS_DB_HOST": "127.0.0.1",
+                    "ACTS_DB_PORT": str(pg.port), "ACTS_DB_USER": "app",
+                    "ACTS_DB_PASSWORD_FILE": pg.password_file}
+        for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+            if key in os.environ:
+                self.env[key] = os.environ[key]
+        self.env.update(env)
+        self.log_path = tempfile.mktemp(prefix="acts-log-")
+        self.log = open(self.log_path, "wb")
+        self.began = time.monotonic()
+        self.proc = subprocess.Popen([ACTS], env=self.env, stderr=self.log, stdout=self.log)
+        wait_for("acts has started", lambda: "started" in self.text() or self.proc.poll() is not None, 10)
+        assert self.proc.poll() is None, self.text()
+        self.port = int(re.search(r"started: .*port=(\d+)", self.text()).group(1))
+        if wait:
+            wait_for("acts is healthy", lambda: self.get("/_health").status == 200, 15)
+
+    def text(self):
+        with open(self.log_path, encoding="utf-8") as f:
+            return f.read()
+
+    def call(self, method, path, body=None, headers=None, timeout=20):
+        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        if isinstance(body, str):
+            body = body.encode()
+        try:
+            conn.request(method, path if path == "/" else API + path, body=body, headers=headers or {})
+            r = conn.getresponse()
+            return Answer(r.status, r.headers, r.read())
+        finally:
+            conn.close()
+
+    def get(self, path, **more):
+        return self.call("GET", path, **more)
+
+    def post(self, path, body=None, **more):
+        return self.call("POST", path, body, **more)
+
+    def delete(self, path, **more):
+        return self.call("DELETE", path, **more)
+
+    def raw(self, data, timeout=5):
+        """Send bytes as they are, return all that comes until the end."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout) as s:
+            s.sendall(data)
+            got = b""
+            try:
+                while True:
+                    part = s.recv(65536)
+                    if not part:
+                        return got
+                    got += part
+            except (TimeoutError, ConnectionResetError):
+                return got
+
+    def rss_kb(self):
+        with open(f"/proc/{self.proc.pid}/status", encoding="ascii") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+    def stop(self):
+        """SIGTERM; the exit status, after which the log must show no complaint of a sanitizer."""
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGTERM)
+        status = self.proc.wait(20)
+        self.log.close()
+        text = self.text()
+        os.unlink(self.log_path)
+        assert "Sanitizer" not in text and "runtime error" not in text, text
+        return status
+
+
+def act(act_id, category, **more):
+    a = {"actId": act_id, "username": "meera", "timestamp": TIME, "caption": "any", "categoryName": category,
+         "imgB64": IMAGE}
+    for key, value in more.items():
+        if value is None:
+            del a[key]
+        else:
+            a[key] = value
+    return a
+
+
+def quote(name):
+    return urllib.parse.quote(name, safe="")
+
+
+class Ids:
+    """Numbers that no other test uses."""
+    last = 10_000_000
+    lock = threading.Lock()
+
+    @classmethod
+    def new(cls, n=1):
+        with cls.lock:
+            cls.last += n
+            return cls.last - n + 1
+
+
+PG = None
+
+
+class ContractCase(unittest.TestCase):
+    """One acts for the whole class; categories are named after the test."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.acts = Acts(PG)
+
+    @classmethod
+    def tearDownClass(cls):
+        assert cls.acts.stop() == 0
+
+    def category(self, name=None):
+        name = name or self.id()
+        self.assertEqual(self.acts.post("/categories", [name]).status, 201)
+        return name
+
+    def fill(self, category, n, **more):
+        first = Ids.new(n)
+        for i in range(n):
+            self.assertEqual(self.acts.post("/acts", act(first + i, category, **more)).status, 201)
+        return first
+
+    def list(self, category, query=""):
+        return self.acts.get(f"/categories/{quote(category)}/acts{query}")
+
+
+class Categories(ContractCase):
+    def test_add_and_list(self):
+        name = self.category("tree care")
+        self.assertEqual(self.acts.post("/categories", [name]).status, 400)
+        self.assertEqual(self.acts.get("/categories").json[name], 0)
+
+    def test_bad_bodies(self):
+        for body in ["[]", '["a","b"]', '[""]', "[7]", '{"name":"x"}', '"x"', "", "[", "null", '["a"', '["a\\u0000"]',
+                     b'["\xff"]', "[[]]", '["a"] ["b"]']:
+            with self.subTest(body=body):
+                self.assertEqual(self.acts.post("/categories", body).status, 400)
+
+    def test_any_name(self):
+        for name in ["acts", "_health-tips", "a/b", "..", ".", "?x=1#y", "n" * 5000, "quote ' and \"", "50%", "ಕನ್ನಡ",
+                     "\U0001f418", " blank ", "a+b", "Tree care", "\\", "upvote", "tab\tand\nline"]:
+            with self.subTest(name=name[:20]):
+                self.category(name)
+                self.assertEqual(self.acts.post("/categories", [name]).status, 400)
+                self.fill(name, 1)
+                self.assertEqual(self.list(name).json[0]["categoryName"], name)
+                self.assertEqual(self.acts.get(f"/categories/{quote(name)}/acts/size").json, [1])
+                self.assertEqual(self.acts.get("/categories").json[name], 1)
+                self.assertEqual(self.acts.delete(f"/categories/{quote(name)}").status, 200)
+                self.assertEqual(self.acts.delete(f"/categories/{quote(name)}").status, 400)
+
+    def test_delete_takes_its_acts(self):
+        name = self.category()
+        other = self.category(name + " other")
+        total = self.acts.get("/acts/count").json[0]
+        first = self.fill(name, 3)
+        self.assertEqual(self.acts.get("/acts/count").json, [total + 3])
+        self.assertEqual(self.acts.delete(f"/categories/{quote(name)}").status, 200)
+        self.assertEqual(self.acts.get("/acts/count").json, [total])
+        self.assertEqual(self.acts.post("/acts", act(first, other)).status, 201)
+
+    def test_missing(self):
+        for path in ["nothing", "", "%FF", "%00", "a%00b"]:
+            with self.subTest(path=path):
+                self.assertEqual(self.acts.get(f"/categories/{path}/acts").status, 204)
+                self.assertEqual(self.acts.get(f"/categories/{path}/acts/size").status, 400)
+                self.assertEqual(self.acts.delete(f"/categories/{path or 'none'}").status, 400)
+        self.assertEqual(self.acts.get("/categories/%zz/acts").status, 400)
+
+
+class Uploads(ContractCase):
+    def test_valid_ids(self):
+        name = self.category()
+        for text in ["0", "1733000000123", "9007199254740993", "18446744073709551615", "9" * 40, "8" * 5000]:
+            with self.subTest(id=text[:50]):
+                body = json.dumps(act(1, name)).replace('"actId": 1', f'"actId": {text}')
+                self.assertEqual(self.acts.post("/acts", body).status, 201)
+                self.assertEqual(self.acts.post("/acts", body).status, 400)
+                got = self.list(name).body.decode()
+                self.assertIn(f'"actId": {text},', got)
+                self.assertEqual(self.acts.post("/acts/upvote", f"[{text}]").status, 200)
+                self.assertEqual(self.acts.delete(f"/acts/{text}").status, 200)
+                self.assertEqual(self.acts.delete(f"/acts/{text}").status, 400)
+        one = Ids.new()
+        self.assertEqual(self.acts.post("/acts", act(str(one), name)).status, 201)
+        self.assertEqual(self.list(name).json[0]["actId"], one)
+
+    def test_id_is_unique_over_categories(self):
+        a, b = self.category(self.id() + "a"), self.category(self.id() + "b")
+        one = self.fill(a, 1)
+        self.assertEqual(self.acts.post("/acts", act(one, b)).status, 400)
+
+    def test_fields(self):
+        name = self.category()
+        long = base64.b64encode(bytes(range(256))).decode()
+        lines = [long[i:i + 76] for i in range(0, len(long), 76)]
+        good = [("timestamp", "29-02-2024:00-00-00"), ("timestamp", "31-12-1999:59-59-23"),
+                ("timestamp", "01-01-2031:00-00-00"), ("imgB64", "YWJj"), ("imgB64", "YWI="), ("imgB64", long),
+                ("imgB64", "\n".join(lines) + "\n"), ("imgB64", "\r\n".join(lines) + "\r\n"), ("caption", ""),
+                ("caption", "c" * 100_000), ("caption", "\U0001f418 '\"\n\t\\"), ("username", "O'Neil; DROP TABLE")]
+        for key, value in good:
+            with self.subTest(key=key, value=value[:40]):
+                one = Ids.new()
+                self.assertEqual(self.acts.post("/acts", act(one, name, **{key: value})).status, 201)
+                got = self.list(name).json
+                mine = [a for a in got if a["actId"] == one][0]
+                want = re.sub("[\r\n]", "", value) if key == "imgB64" else value
+                self.assertEqual(mine[key], want)
+                self.assertEqual(set(mine), {"actId", "username", "timestamp", "caption", "upvotes", "categoryName",
+                                             "imgB64"})
+        bad = [("actId", -1), ("actId", 1.5), ("actId", True), ("actId", "x"), ("actId", []), ("actId", ""),
+               ("timestamp", "29-02-2023:00-00-00"), ("timestamp", "31-04-2024:10-10-10"),
+               ("timestamp", "13-13-2024:10-10-10"), ("timestamp", "00-05-2024:10-10-10"),
+               ("timestamp", "05-11-2024:07-10-45"), ("timestamp", "05-11-2024:60-00-00"),
+               ("timestamp", "5-11-2024:7-9-3"), ("timestamp", "2024-11-05T23:59:07"),
+               ("timestamp", "05/11/2024:07-59-23"), ("timestamp", " " + TIME), ("timestamp", TIME + " "),
+               ("timestamp", TIME + "x"), ("timestamp", ""), ("timestamp", 5), ("imgB64", ""), ("imgB64", "\r\n\n"),
+               ("imgB64", "YWJ"), ("imgB64", "YW=j"), ("imgB64", "YWJj="), ("imgB64", "YW*j"), ("imgB64", "YW j"),
+               ("imgB64", "YW-_"), ("imgB64", "data:image/png;base64,YWJj"), ("imgB64", 7), ("upvotes", 0),
+               ("upvotes", 5), ("upvotes", "0"), ("caption", 7), ("caption", "a\0"), ("categoryName", name.upper()),
+               ("categoryName", ""), ("username", ""), ("username", 7)]
+        for key, value in bad:
+            with self.subTest(key=key, value=value):
+                self.assertEqual(self.acts.post("/acts", act(Ids.new(), name, **{key: value})).status, 400)
+        for key in act(1, name):
+            with self.subTest(missing=key):
+                self.assertEqual(self.acts.post("/acts", act(Ids.new(), name, **{key: None})).status, 400)
+            body = json.dumps(act(Ids.new(), name)).replace(json.dumps(act(1, name)[key]), "null", 1)
+            if key != "actId":
+                with self.subTest(null=key):
+                    self.assertEqual(self.acts.post("/acts", body).status, 400)
+        self.assertEqual(self.acts.post("/acts", json.dumps(act(Ids.new(), name))[:-1] + ', "upvotes": null}').status,
+                         400)
+
+    def test_whole_bodies(self):
+        name = self.category()
+        text = json.dumps(act(Ids.new(), name))
+        for body in ["", "[]", "null", text[:-1], text + text, text[: len(text) // 2], "[" + text + "]"]:
+            with self.subTest(body=body[:20]):
+                self.assertEqual(self.acts.post("/acts", body).status, 400)
+        more = dict(reversed(list(act(Ids.new(), name).items())), extra={"a": [1, {"b": None}]})
+        self.assertEqual(self.acts.post("/acts", more).status, 201)
+        for kind in ["application/json", "application/json;charset=utf-8", "application/json; charset=UTF-8",
+                     "text/plain", "application/x-www-form-urlencoded", None]:
+            with self.subTest(kind=kind):
+                headers = {"Content-Type": kind} if kind else {}
+                self.assertEqual(self.acts.post("/acts", act(Ids.new(), name), headers=headers).status, 201)
+
+    def test_large_pictures(self):
+        name = self.category()
+        picture = base64.b64encode(os.urandom(5 << 20)).decode()
+        first = self.fill(name, 3, imgB64=picture)
+        got = self.list(name)
+        self.assertEqual(got.status, 200)
+        self.assertEqual([a["actId"] for a in got.json], [first + 2, first + 1, first])
+        self.assertTrue(all(a["imgB64"] == picture for a in got.json))
+        self.assertEqual(self.acts.call("HEAD", f"/categories/{quote(name)}/acts").status, 200)
+        # A client that reads slowly, then goes away in the middle, and one of HTTP/1.0.
+        with socket.create_connection(("127.0.0.1", self.acts.port)) as s:
+            s.sendall(f"GET {API}/categories/{quote(name)}/acts HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            self.assertTrue(s.recv(1000))
+        old = self.acts.raw(f"GET {API}/categories/{quote(name)}/acts HTTP/1.0\r\n\r\n".encode())
+        self.assertEqual(json.loads(old.split(b"\r\n\r\n", 1)[1])[2]["imgB64"], picture)
+        self.assertEqual(self.acts.delete(f"/categories/{quote(name)}").status, 200)
+
+    def test_too_large(self):
+        name = self.category()
+        one = act(Ids.new(), name, imgB64="A" * (16 << 20))
+        self.assertEqual(self.acts.post("/acts", one).status, 413)
+        largest = len(json.dumps(act(Ids.new(), name, imgB64="")))
+        fits = act(Ids.new(), name, imgB64="A" * (((16 << 20) - largest) // 4 * 4))
+        self.assertEqual(self.acts.post("/acts", fits).status, 201)
+        self.assertEqual(self.acts.get("/_health").status, 200)
+        self.assertEqual(self.acts.delete(f"/categories/{quote(name)}").status, 200)
+
+    def test_expect_continue_and_chunked(self):
+        name = self.category()
+        body = json.dumps(act(Ids.new(), name)).encode()
+        head = f"POST {API}/acts HTTP/1.1\r\nHost: a\r\nConnection: close\r\n".encode()
+        got = self.acts.raw(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        self.assertIn(b" 201 ", got)
+        body = json.dumps(act(Ids.new(), name)).encode()
+        chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[i:i + 7]), body[i:i + 7]) for i in range(0, len(body), 7))
+        got = self.acts.raw(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
+        self.assertIn(b" 201 ", got)
+
+
+class Lists(ContractCase):
+    def test_empty(self):
+        name = self.category()
+        self.assertEqual(self.list(name).status, 204)
+        self.assertEqual(self.list(name).body, b"")
+        self.assertEqual(self.acts.get(f"/categories/{quote(name)}/acts/size").json, [0])
+        self.assertEqual(self.list(name, "?start=1&end=1").status, 204)
+
+    def test_order(self):
+        name = self.category()
+        first = Ids.new(3)
+        for i, at in enumerate(["02-02-2023:00-00-00", "31-01-2024:00-00-00", "01-03-2023:00-00-00"]):
+            self.assertEqual(self.acts.post("/acts", act(first + i, name, timestamp=at)).status, 201)
+        self.assertEqual([a["timestamp"][:10] for a in self.list(name).json], ["31-01-2024", "01-03-2023", "02-02-2023"])
+
+    def test_ranges(self):
+        name = self.category()
+        first = self.fill(name, 100)
+        newest = [first + i for i in reversed(range(101))]
+        self.assertEqual([a["actId"] for a in self.list(name).json], newest[1:])
+        self.fill(name, 1)
+        self.assertEqual(self.list(name).status, 413)
+        self.assertEqual(self.acts.get(f"/categories/{quote(name)}/acts/size").json, [101])
+        for query, want in [("?start=1&end=100", newest[:100]), ("?start=2&end=101", newest[1:]),
+                            ("?start=101&end=101", newest[100:]), ("?start=7&end=7", [newest[6]])]:
+            with self.subTest(query=query):
+                got = self.list(name, query)
+                self.assertEqual(got.status, 200)
+                self.assertEqual([a["actId"] for a in got.json], want)
+        for query, status in [("?start=1&end=101", 413), ("?start=1&end=102", 400), ("?start=102&end=102", 400),
+                              ("?start=0&end=5", 400), ("?start=5&end=4", 400), ("?start=2", 400), ("?end=2", 400),
+                              ("?start=&end=", 400), ("?start=a&end=b", 400), ("?start=1.0&end=2", 400),
+                              ("?start=-1&end=2", 400), ("?start=" + "1" * 30 + "&end=" + "1" * 30, 400)]:
+            with self.subTest(query=query):
+                self.assertEqual(self.list(name, query).status, status)
+                self.assertEqual(self.list("no such", query).status, 204)
+        # After deleting the newest the ranks move up.
+        self.assertEqual(self.acts.delete(f"/acts/{newest[0]}").status, 200)
+        self.assertEqual([a["actId"] for a in self.list(name, "?start=1&end=2").json], newest[1:3])
+        self.assertEqual(self.list(name).status, 200)
+
+
+class Methods(ContractCase):
+    ALLOWED = {"/categories": "GET POST", "/categories/x": "DELETE", "/categories/x/acts": "GET",
+               "/categories/x/acts/size": "GET", "/acts": "POST", "/acts/7001": "DELETE", "/acts/upvote": "POST",
+               "/acts/count": "GET", "/_count": "GET DELETE", "/_health": "GET", "/_crash": "POST"}
+
+    def test_forbidden(self):
+        for path, allowed in self.ALLOWED.items():
+            for method in ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "TRACE", "BREW"]:
+                if method in allowed.split() or (method == "HEAD" and "GET" in allowed):
+                    continue
+                for slash in ["", "/"]:
+                    for body in [None, "{broken"] if method not in ("HEAD", "TRACE", "BREW") else [None]:
+                        with self.subTest(path=path, method=method, body=body):
+                            got = self.acts.call(method, path + slash, body)
+                            self.assertEqual(got.status, 405)
+                            self.assertEqual(set(got.headers["Allow"].split(", ")) - {"HEAD", "OPTIONS"},
+                                             set(allowed.split()))
+                            self.assertEqual(got.headers["Access-Control-Allow-Origin"], "*")
+
+    def test_preflight(self):
+        for path in self.ALLOWED:
+            got = self.acts.call("OPTIONS", path, headers={"Origin": "http://x", "Access-Control-Request-Method": "POST",
+                                                           "Access-Control-Request-Headers": "content-type"})
+            self.assertEqual((got.status, got.body), (204, b""))
+            for method in ["GET", "POST", "DELETE", "OPTIONS"]:
+                self.assertIn(method, got.headers["Access-Control-Allow-Methods"])
+            for header in ["Content-Type", "Accept", "Origin", "X-Requested-With", "Authorization"]:
+                self.assertIn(header, got.headers["Access-Control-Allow-Headers"])
+        self.assertEqual(self.acts.call("OPTIONS", "/nothing").status, 404)
+
+    def test_unknown(self):
+        got = self.acts.get("/nothing")
+        self.assertEqual(got.status, 404)
+        self.assertEqual(got.headers["Access-Control-Allow-Origin"], "*")
+        self.assertEqual(self.acts.get("/").status, 200)
+
+    def test_head(self):
+        self.category()
+        got, full = self.acts.call("HEAD", "/categories"), self.acts.get("/categories")
+        self.assertEqual((got.status, got.body), (200, b""))
+        self.assertEqual(got.headers["Content-Length"], str(len(full.body)))
+
+    def test_bodies_where_none_belongs(self):
+        name = self.category()
+        one = self.fill(name, 1)
+        for method, path in [("GET", "/categories"), ("GET", f"/categories/{quote(name)}/acts"), ("GET", "/_health"),
+                             ("DELETE", f"/acts/{one}"), ("DELETE", f"/categories/{quote(name)}")]:
+            self.assertEqual(self.acts.call(method, path, "{}").status, 200, path)
+
+    def test_upvote(self):
+        name = self.category()
+        one = self.fill(name, 1)
+        for body in [f"[{one}]", f'["{one}"]']:
+            self.assertEqual(self.acts.post("/acts/upvote", body).status, 200)
+        self.assertEqual(self.list(name).json[0]["upvotes"], 2)
+        for body in [f"[{one},{one}]", "[]", f'["{one}x"]', str(one), "{}", "[-1]", "[1.0]", "[99999999]", "", "[null]"]:
+            with self.subTest(body=body):
+                self.assertEqual(self.acts.post("/acts/upvote", body).status, 400)
+
+    def test_delete(self):
+        for path in ["/acts/abc", "/acts/-1", "/acts/99999999", "/acts/1.0", "/acts/%20"]:
+            self.assertEqual(self.acts.delete(path).status, 400)
+
+
+class RawHttp(ContractCase):
+    """What evhttp lets through, on a raw socket."""
+
+    def status(self, data):
+        got = self.acts.raw(data, timeout=3)
+        return int(got.split(b" ", 2)[1]) if got.startswith(b"HTTP/1.") else None
+
+    def test_refused(self):
+        get = b"GET /api/v1/categories HTTP/1.1\r\n"
+        post = b"POST /api/v1/categories HTTP/1.1\r\nHost: a\r\n"
+        for name, data, want in [
+                ("no host", get + b"\r\n", 400),
+                ("two hosts", get + b"Host: a\r\nHost: b\r\n\r\n", 400),
+                ("two lengths", post + b"Content-Length: 3\r\nContent-Length: 5\r\n\r\n[1]", 400),
+                ("signed length", post + b"Content-Length: +3\r\n\r\n[1]", 400),
+                ("negative length", post + b"Content-Length: -3\r\n\r\n[1]", 400),
+                ("blank before the colon", post + b"Content-Length : 3\r\n\r\n", 400),
+                ("empty field name", get + b"Host: a\r\n: x\r\n\r\n", 400),
+                ("length and chunked", post + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+                ("stacked codings", post + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+                ("blank in the target", b"GET /api/v1/ca tegories HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                ("no target", b"GET HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                ("absolute form", b"GET http://b/api/v1/nothing HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n", 404),
+                ("version 2", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400),
+                ("CONNECT", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                ("a large head", get + b"Host: a\r\nX: " + b"y" * 40000 + b"\r\n\r\n", 400),
+                ("many fields", get + b"Host: a\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
+        ]:
+            with self.subTest(name=name):
+                self.assertEqual(self.status(data), want)
+        self.assertEqual(self.acts.get("/_health").status, 200)
+
+    def test_unread_body_is_no_request(self):
+        inner = b"GET /api/v1/_health HTTP/1.1\r\nHost: a\r\n\r\n"
+        for verb in [b"BREW", b"HEAD", b"TRACE"]:
+            with self.subTest(verb=verb):
+                got = self.acts.raw(verb + b" /api/v1/acts HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(inner)
+                                    + inner)
+                self.assertEqual(got.count(b"HTTP/1.1 "), 1)
+
+    def test_pipelined(self):
+        one = b"GET /api/v1/_health HTTP/1.1\r\nHost: a\r\n\r\n"
+        got = self.acts.raw(one * 5 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        self.assertEqual(got.count(b"HTTP/1.1 200"), 6)
+
+    def test_garbage(self):
+        for data in [b"\0" * 100, b"\r\n\r\n", b"GET", os.urandom(2000), b"GET / HTTP/1.1\r\nHost: a\r\n" + b"\xff" * 100]:
+            with socket.create_connection(("127.0.0.1", self.acts.port)) as s:
+                s.sendall(data)
+        self.assertEqual(self.acts.get("/_health").status, 200)
+
+    def test_a_slow_head_is_cut(self):
+        with socket.create_connection(("127.0.0.1", self.acts.port), 30) as s:
+            began = time.monotonic()
+            try:
+                for byte in b"GET /api/v1/_health HTTP/1.1\r\nX: " + b"y" * 100:
+                    s.sendall(bytes([byte]))
+                    s.settimeout(0.5)
+                    try:
+                        if s.recv(1) == b"":
+                            break
+                    except TimeoutError:
+                        pass
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            self.assertLess(time.monotonic() - began, 14)
+
+
+class Counter(unittest.TestCase):
+    def test_exact_over_two(self):
+        a, b = Acts(PG), Acts(PG)
+        try:
+            a.post("/categories", ["counted"])
+            self.assertEqual(b.delete("/_count").status, 200)
+            self.assertEqual([a.get("/_count").json, b.get("/_count").json], [[0], [0]])
+            a.get("/categories")
+            b.get("/categories/counted/acts")
+            a.get("/acts/count")
+            b.post("/categories", ["counted"])
+            a.post("/acts", "broken")
+            b.delete("/acts/upvote")
+            for path in ["/_count", "/_health", "/", "/nothing"]:
+                a.get(path)
+            a.call("PUT", "/_count")
+            a.call("OPTIONS", "/acts")
+            self.assertEqual([a.get("/_count").json, b.get("/_count").json], [[6], [6]])
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                list(pool.map(lambda i: (a, b)[i % 2].get("/acts/count"), range(400)))
+            self.assertEqual([a.get("/_count").json, b.get("/_count").json], [[406], [406]])
+            self.assertEqual(a.delete("/_count", body="{}").status, 200)
+            self.assertEqual(b.get("/_count").json, [0])
+        finally:
+            self.assertEqual((a.stop(), b.stop()), (0, 0))
+
+
+class Several(unittest.TestCase):
+    """Four on one database."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.all = [Acts(PG) for _ in range(4)]
+        cls.all[0].post("/categories", ["shared"])
+
+    @classmethod
+    def tearDownClass(cls):
+        assert [a.stop() for a in cls.all] == [0] * 4
+
+    def test_one_id_at_once(self):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for _ in range(100):
+                one = Ids.new()
+                got = list(pool.map(lambda a, i=one: a.post("/acts", act(i, "shared")).status, self.all))
+                self.assertEqual(sorted(got), [201, 400, 400, 400])
+
+    def test_one_category_at_once(self):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            for i in range(30):
+                got = list(pool.map(lambda a, i=i: a.post("/categories", [f"race {i}"]).status, self.all))
+                self.assertEqual(sorted(got), [201, 400, 400, 400])
+
+    def test_upvotes(self):
+        one = Ids.new()
+        self.all[0].post("/categories", ["upvoted"])
+        self.assertEqual(self.all[1].post("/acts", act(one, "upvoted")).status, 201)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            got = list(pool.map(lambda i: self.all[i % 4].post("/acts/upvote", [one]).status, range(200)))
+        self.assertEqual(got, [200] * 200)
+        for a in self.all:
+            self.assertEqual(a.get("/categories/upvoted/acts").json[0]["upvotes"], 200)
+
+    def test_upload_while_the_category_goes(self):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for i in range(20):
+                name = f"going {i}"
+                self.assertEqual(self.all[0].post("/categories", [name]).status, 201)
+                first = Ids.new(6)
+                ups = [pool.submit(self.all[k % 3].post, "/acts", act(first + k, name)) for k in range(6)]
+                gone = pool.submit(self.all[3].delete, f"/categories/{quote(name)}")
+                self.assertEqual(gone.result().status, 200)
+                self.assertLessEqual({u.result().status for u in ups}, {201, 400})
+                left = int(PG.psql(f"SELECT count(*) FROM acts.act a JOIN acts.category c ON c.id = a.category_id "
+                                   f"WHERE c.name = '{name}'"))
+                self.assertEqual(left, 0)
+
+    def test_crash_of_one(self):
+        a, b = Acts(PG), self.all[0]
+        self.assertEqual(a.post("/categories", ["before the crash"]).status, 201)
+        got = a.post("/_crash")
+        self.assertEqual((got.status, got.body), (200, b""))
+        for method, path in [("GET", "/_health"), ("GET", "/categories"), ("POST", "/acts"), ("DELETE", "/_count"),
+                             ("POST", "/_crash"), ("GET", "/"), ("GET", "/nothing"), ("OPTIONS", "/acts"),
+                             ("PUT", "/acts"), ("BREW", "/acts")]:
+            self.assertEqual(a.call(method, path).status, 500, f"{method} {path}")
+        self.assertEqual(b.get("/_health").status, 200)
+        self.assertEqual(a.stop(), 0)
+        a = Acts(PG)
+        self.assertIn("before the crash", a.get("/categories").json)
+        self.assertEqual(a.stop(), 0)
+
+
+class Life(unittest.TestCase):
+    """Start, stop, and a database with troubles."""
+
+    def test_ten_at_once_on_an_empty_database(self):
+        PG.psql("CREATE DATABASE fresh", database="postgres")
+        ten = [Acts(PG, wait=False, ACTS_DB_NAME="fresh", ACTS_DB_POOL="1") for _ in range(10)]
+        try:
+            for a in ten:
+                wait_for("healthy", lambda a=a: a.get("/_health").status == 200)
+            self.assertEqual(ten[0].get("/categories").status, 204)
+            self.assertEqual(ten[9].get("/acts/count").json, [0])
+            self.assertEqual(PG.psql("SELECT count(*) FROM acts.migration").strip(), PG.psql(
+                "SELECT max(version) FROM acts.migration"))
+        finally:
+            self.assertEqual([a.stop() for a in ten], [0] * 10)
+            PG.psql("DROP DATABASE fresh", database="postgres")
+
+    def test_start_is_quick(self):
+        times = []
+        for _ in range(5):
+            a = Acts(PG)
+            times.append(time.monotonic() - a.began)
+            self.assertLess(a.rss_kb(), 32 * 1024 * (8 if "asan" in ACTS or "ASAN_OPTIONS" in os.environ else 1))
+            self.assertEqual(a.stop(), 0)
+        print(f"\nstart to healthy: median {sorted(times)[2] * 1000:.0f} ms", file=sys.stderr)
+
+    def test_health_leaves_no_rows(self):
+        a = Acts(PG)
+        for _ in range(300):
+            self.assertEqual(a.get("/_health").status, 200)
+        self.assertLessEqual(int(PG.psql("SELECT count(*) FROM acts.pulse")), 32)
+        self.assertLess(int(PG.psql("SELECT pg_relation_size('acts.pulse')")), 256 * 1024)
+        self.assertEqual(a.stop(), 0)
+
+    def test_names_are_resolved(self):
+        a = Acts(PG, ACTS_DB_HOST="localhost")
+        self.assertEqual(a.stop(), 0)
+        a = Acts(PG, ACTS_DB_HOST=PG.dir)
+        self.assertEqual(a.stop(), 0)
+
+    def test_no_database(self):
+        class Nowhere:
+            port, password_file = free_port(), PG.password_file
+        a = Acts(Nowhere, wait=False)
+        for path, want in [("/_health", 500), ("/categories", 503), ("/_count", 503), ("/", 200), ("/nothing", 404)]:
+            self.assertEqual(a.get(path).status, want, path)
+        self.assertEqual(a.call("PUT", "/acts").status, 405)
+        self.assertEqual(a.post("/acts", "broken").status, 400)
+        self.assertEqual(a.stop(), 0)
+
+    def test_wrong_password(self):
+        a = Acts(PG, wait=False, ACTS_DB_PASSWORD="wrong", ACTS_DB_PASSWORD_FILE="")
+        wait_for("says why", lambda: "password authentication failed" in a.text())
+        self.assertEqual(a.get("/_health").status, 500)
+        self.assertEqual(a.stop(), 0)
+
+    def test_database_restarts(self):
+        a = Acts(PG)
+        a.post("/categories", ["kept"])
+        for how in [PG.stop, PG.kill]:
+            one = Ids.new()
+            self.assertEqual(a.post("/acts", act(one, "kept")).status, 201)
+            how()
+            began = time.monotonic()
+            self.assertEqual(a.get("/_health").status, 500)
+            self.assertEqual(a.get("/categories").status, 503)
+            self.assertLess(time.monotonic() - began, 5)
+            PG.start()
+            wait_for("healthy again", lambda: a.get("/_health").status == 200, 10)
+            got = a.get("/categories/kept/acts")
+            self.assertEqual(got.json[0]["actId"], one)
+            self.assertEqual(a.post("/acts/upvote", [one]).status, 200)
+        self.assertEqual(a.stop(), 0)
+
+    def test_database_hangs(self):
+        a = Acts(PG, ACTS_DB_TIMEOUT_MS="1000")
+        a.get("/categories")
+        PG.signal_all(signal.SIGSTOP)
+        try:
+            for path, want, limit in [("/_health", 500, 1.5), ("/categories", 503, 2.5), ("/_health", 500, 1.5),
+                                      ("/acts/count", 503, 2.5)]:
+                began = time.monotonic()
+                self.assertEqual(a.get(path).status, want)
+                self.assertLess(time.monotonic() - began, limit, path)
+        finally:
+            PG.signal_all(signal.SIGCONT)
+        wait_for("healthy again", lambda: a.get("/_health").status == 200, 10)
+        wait_for("serves again", lambda: a.get("/categories").status in (200, 204), 10)
+        self.assertEqual(a.stop(), 0)
+
+    def test_database_is_read_only(self):
+        a = Acts(PG)
+        a.post("/categories", ["read-only"])
+        PG.psql("ALTER DATABASE app SET default_transaction_read_only = on", database="postgres")
+        PG.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'acts'",
+                database="postgres")
+        try:
+            wait_for("unhealthy", lambda: a.get("/_health").status == 500)
+            self.assertEqual(a.post("/acts", act(Ids.new(), "read-only")).status, 503)
+        finally:
+            PG.psql("ALTER DATABASE app SET default_transaction_read_only = off", database="postgres")
+            PG.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'acts'",
+                    database="postgres")
+        wait_for("healthy again", lambda: a.get("/_health").status == 200)
+        self.assertEqual(a.post("/acts", act(Ids.new(), "read-only")).status, 201)
+        self.assertEqual(a.stop(), 0)
+
+    def test_database_is_made_anew(self):
+        PG.psql("CREATE DATABASE anew", database="postgres")
+        a = Acts(PG, ACTS_DB_NAME="anew")
+        self.assertEqual(a.post("/categories", ["x"]).status, 201)
+        PG.psql("DROP DATABASE anew WITH (FORCE)", database="postgres")
+        PG.psql("CREATE DATABASE anew", database="postgres")
+        wait_for("healthy again", lambda: a.get("/_health").status == 200)
+        wait_for("serves", lambda: a.get("/categories").status == 204)
+        PG.psql("DROP SCHEMA acts CASCADE", database="anew")
+        self.assertEqual(a.get("/categories").status, 500)
+        wait_for("the schema is back", lambda: a.get("/categories").status == 204)
+        self.assertEqual(a.stop(), 0)
+        PG.psql("DROP DATABASE anew", database="postgres")
+
+    def test_queue_is_bounded(self):
+        a = Acts(PG, ACTS_DB_POOL="1", ACTS_DB_QUEUE="2", ACTS_DB_TIMEOUT_MS="1500")
+        a.post("/categories", ["locked"])
+        lock = subprocess.Popen(["psql", "-h", PG.dir, "-p", str(PG.port), "-U", "app", "-d", "app", "-qc",
+                                 "BEGIN", "-c", "LOCK acts.category", "-c", "SELECT pg_sleep(60)"],
+                                env={"PGPASSWORD": PASSWORD, "PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+        wait_for("locked", lambda: PG.psql(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'") == "1")
+        try:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                got = [(g.status, g.body) for g in pool.map(lambda i: a.get("/categories"), range(8))]
+            self.assertEqual({g[0] for g in got}, {503})
+            self.assertTrue(any(b"waiting" in g[1] for g in got))
+            self.assertTrue(any(b"in time" in g[1] for g in got))
+            self.assertEqual(a.get("/_health").status, 200)  # does not wait behind the pool
+        finally:
+            PG.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")
+            lock.wait(10)
+        wait_for("serves again", lambda: a.get("/categories").status == 200)
+        self.assertEqual(a.stop(), 0)
+
+    def test_stop_finishes_what_runs(self):
+        a = Acts(PG)
+        name = "finished"
+        a.post("/categories", [name])
+        lock = subprocess.Popen(["psql", "-h", PG.dir, "-p", str(PG.port), "-U", "app", "-d", "app", "-qc",
+                                 "BEGIN", "-c", "LOCK acts.act", "-c", "SELECT pg_sleep(1)", "-c", "COMMIT"],
+                                env={"PGPASSWORD": PASSWORD, "PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+        wait_for("locked", lambda: PG.psql(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'") == "1")
+        idle = http.client.HTTPConnection("127.0.0.1", a.port, timeout=5)
+        idle.request("GET", API + "/_health")
+        idle.getresponse().read()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            up = pool.submit(a.post, "/acts", act(Ids.new(), name))
+            wait_for("upload waits", lambda: PG.psql(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") == "1")
+            a.proc.send_signal(signal.SIGTERM)
+            wait_for("stopping", lambda: "stopping" in a.text())
+            with self.assertRaises(OSError):
+                socket.create_connection(("127.0.0.1", a.port), 1)
+            self.assertEqual(idle.sock.recv(1), b"")
+            idle.close()
+            self.assertEqual(up.result().status, 201)
+        lock.wait(10)
+        self.assertEqual(a.stop(), 0)
+
+    def test_bad_environment(self):
+        good = {"ACTS_DB_HOST": "127.0.0.1", "ACTS_DB_USER": "app"}
+        for more, why in [({"ACTS_PORT": "x"}, "ACTS_PORT"), ({"ACTS_DB_HOST": ""}, "ACTS_DB_HOST"),
+                          ({"ACTS_MAX_BODY": "-1"}, "ACTS_MAX_BODY"), ({"ACTS_USERS_URL": "ftp://x"}, "ACTS_USERS_URL"),
+                          ({"ACTS_BIND": "nowhere"}, "ACTS_BIND")]:
+            got = subprocess.run([ACTS], env={**good, **more}, stderr=subprocess.PIPE, check=False, timeout=10)
+            self.assertEqual(got.returncode, 64, more)
+            self.assertIn(why, got.stderr.decode())
+        self.assertEqual(subprocess.run([ACTS, "x"], check=False, stderr=subprocess.DEVNULL).returncode, 64)
+        got = subprocess.run([ACTS, "--help"], check=True, stdout=subprocess.PIPE, text=True)
+        self.assertIn("ACTS_DB_PASSWORD_FILE", got.stdout)
+
+
+class UsersStub(http.server.BaseHTTPRequestHandler):
+    answer = (204, b"")
+    seen = []
+
+    def do_GET(self):
+        UsersStub.seen.append((self.path, self.headers["Origin"]))
+        status, body = UsersStub.answer
+        if status == 0:
+            time.sleep(2)
+            return
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+class UserCheck(unittest.TestCase):
+    def test_live_check(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), UsersStub)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        a = Acts(PG, ACTS_USERS_URL=f"http://127.0.0.1:{port}", ACTS_USERS_ORIGIN="http://acts.example",
+                 ACTS_USERS_TIMEOUT_MS="500")
+        name = "checked"
+        a.post("/categories", [name])
+
+        def upload(user, **more):
+            return a.post("/acts", act(Ids.new(), name, username=user, **more)).status
+
+        try:
+            for answer, user, want in [((204, b""), "ann", 400), ((200, b'["bob", "ann"]'), "ann", 201),
+                                       ((200, b'["anna", "an", "ANN"]'), "ann", 400),
+                                       ((200, '["ಮೀರಾ"]'.encode()), "ಮೀರಾ", 201), ((200, b"[]"), "ann", 400),
+                                       ((200, b'"ann"'), "ann", 503), ((500, b""), "ann", 503),
+                                       ((404, b'["ann"]'), "ann", 503), ((0, b""), "ann", 503)]:
+                with self.subTest(answer=answer):
+                    UsersStub.answer = answer
+                    UsersStub.seen.clear()
+                    self.assertEqual(upload(user), want)
+                    self.assertEqual(UsersStub.seen, [("/api/v1/users", "http://acts.example")])
+            UsersStub.answer = (200, b'["ann"]')
+            UsersStub.seen.clear()
+            self.assertEqual(upload("ann", imgB64="*"), 400)
+            for path in ["/categories", f"/categories/{name}/acts", "/_health", "/acts/count"]:
+                a.get(path)
+            self.assertEqual(UsersStub.seen, [])
+            self.assertEqual(upload("ann"), 201)
+            self.assertEqual(upload("ann"), 201)
+            self.assertEqual(len(UsersStub.seen), 2)
+        finally:
+            server.shutdown()
+            server.server_close()
+        total = a.get("/acts/count").json
+        self.assertEqual(upload("ann"), 503)
+        self.assertEqual(a.get("/acts/count").json, total)
+        self.assertEqual(a.stop(), 0)
+
+
+def main():
+    global ACTS, PG
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    ACTS = os.path.abspath(sys.argv[1])
+    if not os.path.exists(os.path.join(PG_BIN, "postgres")):
+        print("skipped: PostgreSQL 15 is not installed (package postgresql-15)")
+        sys.exit(77)
+    PG = Postgres()
+    try:
+        result = unittest.main(argv=["acts_test", *sys.argv[2:]], exit=False).result
+    finally:
+        PG.close()
+    sys.exit(0 if result.wasSuccessful() else 1)
+
+
+if __name__ == "__main__":
+    main()
