@@ -1,0 +1,276 @@
+#include "acts-service/peer.h"
+
+#include <event2/buffer.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "common/base/clock.h"
+#include "common/base/list.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+
+enum { PEER_MAGIC = MAGIC('p', 'e', 'e', 'r'), PEEK_PIECES = 8 };
+
+enum peer_state { PEER_IDLE, PEER_HEAD, PEER_BODY, PEER_BUSY };
+
+struct peer {
+    uint32_t magic;
+    struct list node; /* in peers.all, most recently idle first */
+    struct peers *peers;
+    struct bufferevent *bev;
+    struct loop_later attach;
+    struct timer deadline;
+    enum peer_state state;
+    uint64_t begun_ms;
+    unsigned line_ends; /* line feeds in a row, while in the head */
+    size_t unread, held;
+    void (*gone)(void *);
+    void *gone_arg;
+};
+
+struct peers {
+    struct loop *loop;
+    struct peers_conf conf;
+    struct list all;
+    unsigned n;
+    bool full;
+    size_t held; /* unread and held bytes of all peers */
+    void (*room)(void *, bool);
+    void *arg;
+};
+
+struct peers *peers_new(struct loop *l, const struct peers_conf *conf, void (*room)(void *, bool),
+                        void *arg)
+{
+    struct peers *ps = mem_zalloc(sizeof(*ps));
+
+    *ps = (struct peers){.loop = l, .conf = *conf, .room = room, .arg = arg};
+    list_init(&ps->all);
+    return ps;
+}
+
+void peers_free(struct peers *ps)
+{
+    mem_free(ps);
+}
+
+unsigned peers_count(const struct peers *ps)
+{
+    return ps->n;
+}
+
+static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
+
+static void peer_free(struct peer *p)
+{
+    struct peers *ps = p->peers;
+
+    (void)evbuffer_remove_cb(bufferevent_get_input(p->bev), on_peer_input, p);
+    timer_fini(&p->deadline);
+    list_unlink(&p->attach.node);
+    list_unlink(&p->node);
+    ps->held -= p->unread + p->held;
+    ps->n--;
+    p->magic = 0;
+    mem_free(p);
+    if (ps->full && ps->n < ps->conf.max) {
+        ps->full = false;
+        ps->room(ps->arg, true);
+    }
+}
+
+void peer_cut(struct peer *p)
+{
+    evutil_socket_t fd = bufferevent_getfd(p->bev);
+
+    if (fd >= 0)
+        (void)shutdown(fd, SHUT_RDWR);
+}
+
+static void on_peer_deadline(void *arg) /* timer */
+{
+    struct peer *p = CAST(arg, peer, PEER_MAGIC);
+
+    log_debug("connection cut", "reason=\"%s deadline\"",
+              p->state == PEER_HEAD ? "head" : "exchange");
+    peer_cut(p);
+}
+
+static void begin_head(struct peer *p)
+{
+    p->state = PEER_HEAD;
+    p->begun_ms = clock_mono_ms();
+    p->line_ends = 0;
+    timer_at(&p->deadline, p->begun_ms + p->peers->conf.head_ms);
+}
+
+/* Look for the empty line in what has just arrived (evhttp takes lines away as it parses them). */
+static void scan_head(struct peer *p, struct evbuffer *b, size_t from, size_t n)
+{
+    struct evbuffer_iovec v[PEEK_PIECES];
+    struct evbuffer_ptr at;
+    int pieces;
+
+    if (evbuffer_ptr_set(b, &at, from, EVBUFFER_PTR_SET) != 0)
+        return;
+    pieces = evbuffer_peek(b, (ev_ssize_t)n, &at, v, PEEK_PIECES);
+    for (int i = 0; i < pieces && i < PEEK_PIECES && p->state == PEER_HEAD; i++) {
+        const char *s = v[i].iov_base;
+
+        for (size_t k = 0; k < v[i].iov_len && p->state == PEER_HEAD; k++) {
+            if (s[k] == '\n' && ++p->line_ends == 2)
+                p->state = PEER_BODY;
+            else if (s[k] != '\n' && s[k] != '\r')
+                p->line_ends = 0;
+        }
+    }
+    if (p->state == PEER_BODY)
+        timer_at(&p->deadline, p->begun_ms + p->peers->conf.exchange_ms);
+}
+
+static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+/* evbuffer_cb_func */
+{
+    struct peer *p = CAST(arg, peer, PEER_MAGIC);
+    struct peers *ps = p->peers;
+    size_t now = evbuffer_get_length(b);
+
+    ps->held = ps->held - p->unread + now;
+    p->unread = now;
+    if (info->n_added == 0)
+        return;
+    if (p->state == PEER_IDLE)
+        begin_head(p);
+    if (p->state == PEER_HEAD)
+        scan_head(p, b, info->orig_size, info->n_added);
+    if (ps->held > ps->conf.max_held) {
+        log_warn("connection cut", "reason=\"requests hold too much memory\" held=%zu", ps->held);
+        peer_cut(p);
+    }
+}
+
+static void on_peer_close(struct evhttp_connection *evcon UNUSED,
+                          void *arg) /* evhttp close callback */
+{
+    struct peer *p = CAST(arg, peer, PEER_MAGIC);
+
+    if (p->gone != NULL)
+        p->gone(p->gone_arg);
+    peer_free(p);
+}
+
+/* One turn after accept. evhttp made its connection object around our bufferevent meanwhile and put
+ * itself in as the argument of the callbacks; that is the only way to it before the first request
+ * is complete (2.1 has no callback for a new connection). If evhttp gave up, bufferevent_free() has
+ * cleared that argument. */
+static void on_peer_attach(struct loop_later *self) /* end of turn */
+{
+    struct peer *p = CONTAINER_OF(self, struct peer, attach);
+    struct evhttp_connection *evcon = NULL;
+    struct bufferevent *bev = p->bev;
+    evutil_socket_t fd = bufferevent_getfd(bev);
+    void *owner = NULL;
+    int one = 1;
+
+    bufferevent_getcb(bev, NULL, NULL, NULL, &owner);
+    evcon = owner;
+    if (evcon == NULL || evhttp_connection_get_bufferevent(evcon) != bev) {
+        peer_free(p);
+    } else {
+        evhttp_connection_set_closecb(evcon, on_peer_close, p);
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    }
+    bufferevent_decref(bev);
+}
+
+static void make_room(struct peers *ps)
+{
+    for (struct list *n = ps->all.prev; n != &ps->all; n = n->prev) {
+        struct peer *p = LIST_ENTRY_OF(n, struct peer, node);
+
+        if (p->state == PEER_IDLE && list_empty(&p->attach.node)) {
+            peer_cut(p);
+            return;
+        }
+    }
+    ps->full = true;
+    ps->room(ps->arg, false);
+}
+
+struct bufferevent *peers_accept(struct event_base *base, void *arg)
+{
+    struct peers *ps = arg;
+    struct bufferevent *bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    struct peer *p;
+
+    if (bev == NULL)
+        return NULL; /* evhttp then fails to make its own and closes the socket */
+    p = mem_zalloc(sizeof(*p));
+    *p = (struct peer){.magic = PEER_MAGIC, .peers = ps, .bev = bev};
+    list_init(&p->node);
+    list_init(&p->attach.node);
+    timer_init(&p->deadline, ps->loop, on_peer_deadline, p);
+    list_push_front(&ps->all, &p->node);
+    bufferevent_setwatermark(bev, EV_READ, 0, ps->conf.max_unread);
+    evbuffer_add_cb(bufferevent_get_input(bev), on_peer_input, p);
+    bufferevent_incref(bev); /* until on_peer_attach() */
+    loop_later(ps->loop, &p->attach, on_peer_attach);
+    if (++ps->n >= ps->conf.max && !ps->full)
+        make_room(ps);
+    return bev;
+}
+
+void peers_close_idle(struct peers *ps)
+{
+    LIST_EACH(n, &ps->all)
+    {
+        struct peer *p = LIST_ENTRY_OF(n, struct peer, node);
+
+        if (p->state == PEER_IDLE)
+            peer_cut(p);
+    }
+}
+
+struct peer *peers_find(struct peers *ps, struct evhttp_connection *evcon)
+{
+    struct bufferevent *bev = evcon != NULL ? evhttp_connection_get_bufferevent(evcon) : NULL;
+
+    for (struct list *n = ps->all.next; bev != NULL && n != &ps->all; n = n->next) {
+        struct peer *p = LIST_ENTRY_OF(n, struct peer, node);
+
+        if (p->bev == bev)
+            return p;
+    }
+    return NULL;
+}
+
+bool peer_busy(struct peer *p, size_t n, void (*gone)(void *), void *arg)
+{
+    struct peers *ps = p->peers;
+
+    p->state = PEER_BUSY;
+    p->gone = gone;
+    p->gone_arg = arg;
+    p->held = n;
+    ps->held += n;
+    return ps->held <= ps->conf.max_held;
+}
+
+void peer_idle(struct peer *p)
+{
+    struct evbuffer *b = bufferevent_get_input(p->bev);
+    size_t n = evbuffer_get_length(b);
+
+    p->peers->held -= p->held;
+    p->held = 0;
+    p->gone = NULL;
+    p->state = PEER_IDLE;
+    timer_clear(&p->deadline);
+    list_unlink(&p->node);
+    list_push_front(&p->peers->all, &p->node);
+    if (n > 0) { /* the next request is here already */
+        begin_head(p);
+        scan_head(p, b, 0, n);
+    }
+}
