@@ -16,7 +16,7 @@ struct field {
 
 static bool read_members(struct jscan *j, struct field f[F_MAX], struct err *e)
 {
-    enum jtok tok;
+    enum jtok tok = JT_ERROR;
 
     while ((tok = jscan_next(j)) == JT_KEY) {
         struct sv key = j->text;
@@ -69,7 +69,7 @@ bool body_act(char *p, size_t n, struct act_in *ret, struct err *e)
     struct field f[F_MAX] = {{JT_ERROR, {NULL, 0}}};
     struct act_in a;
     struct jscan j;
-    enum jtok tok;
+    enum jtok tok = JT_ERROR;
 
     jscan_init(&j, p, n);
     tok = jscan_next(&j);
@@ -101,7 +101,7 @@ bool body_act(char *p, size_t n, struct act_in *ret, struct err *e)
 static bool one_element(char *p, size_t n, enum jtok *ret_tok, struct sv *ret, struct err *e)
 {
     struct jscan j;
-    enum jtok tok;
+    enum jtok tok = JT_ERROR;
 
     jscan_init(&j, p, n);
     tok = jscan_next(&j);
@@ -126,7 +126,7 @@ static bool one_element(char *p, size_t n, enum jtok *ret_tok, struct sv *ret, s
 bool body_name(char *p, size_t n, const char *what, struct sv *ret, struct err *e)
 {
     struct sv text;
-    enum jtok tok;
+    enum jtok tok = JT_ERROR;
 
     if (!one_element(p, n, &tok, &text, e))
         return false;
@@ -141,7 +141,7 @@ bool body_name(char *p, size_t n, const char *what, struct sv *ret, struct err *
 bool body_id(char *p, size_t n, struct sv *ret, struct err *e)
 {
     struct sv text;
-    enum jtok tok;
+    enum jtok tok = JT_ERROR;
 
     return one_element(p, n, &tok, &text, e) && id_of(tok, text, ret, e);
 }
@@ -149,7 +149,7 @@ bool body_id(char *p, size_t n, struct sv *ret, struct err *e)
 bool body_has_name(char *p, size_t n, struct sv name, bool *ret, struct err *e)
 {
     struct jscan j;
-    enum jtok tok;
+    enum jtok tok = JT_ERROR;
     bool found = false;
 
     jscan_init(&j, p, n);

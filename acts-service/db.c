@@ -81,7 +81,7 @@ static void job_finish(struct job *j, const struct db_reply *r)
 
 static void job_fail(struct job *j, enum db_status status)
 {
-    job_finish(j, &(struct db_reply){.status = status});
+    job_finish(j, &(struct db_reply){.status = status, .sent = j->asked > 0});
 }
 
 static void on_job_early(struct loop_later *self) /* end of turn */
@@ -216,7 +216,7 @@ static enum db_status status_of(const char *state)
 
 static struct db_reply reply_of(const struct lane *l, const struct job *j, const PGresult *res)
 {
-    struct db_reply r = {.status = DB_OK, .res = res};
+    struct db_reply r = {.status = DB_OK, .sent = true, .res = res};
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     char text[200];
 

@@ -66,6 +66,7 @@ enum db_status {
 struct db_reply {
     enum db_status status;
     char sqlstate[6]; /* "" when the server said nothing */
+    bool sent;        /* false: surely nothing was done */
     const void *res;  /* valid during the callback */
 };
 typedef void db_done_fn(void *arg, const struct db_reply *r);

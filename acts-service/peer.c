@@ -23,6 +23,7 @@ struct peer {
     struct timer deadline;
     enum peer_state state;
     uint64_t begun_ms;
+    bool cut;
     unsigned line_ends; /* line feeds in a row, while in the head */
     size_t unread, held;
     void (*gone)(void *);
@@ -84,6 +85,7 @@ void peer_cut(struct peer *p)
 {
     evutil_socket_t fd = bufferevent_getfd(p->bev);
 
+    p->cut = true;
     if (fd >= 0)
         (void)shutdown(fd, SHUT_RDWR);
 }
@@ -184,16 +186,24 @@ static void on_peer_attach(struct loop_later *self) /* end of turn */
     bufferevent_decref(bev);
 }
 
-static void make_room(struct peers *ps)
+static bool cut_oldest(struct peers *ps, enum peer_state state)
 {
     for (struct list *n = ps->all.prev; n != &ps->all; n = n->prev) {
         struct peer *p = LIST_ENTRY_OF(n, struct peer, node);
 
-        if (p->state == PEER_IDLE && list_empty(&p->attach.node)) {
+        if (p->state == state && !p->cut && list_empty(&p->attach.node)) {
             peer_cut(p);
-            return;
+            return true;
         }
     }
+    return false;
+}
+
+/* Who has waited longest makes room: first the idle, then those that dribble a head. */
+static void make_room(struct peers *ps)
+{
+    if (cut_oldest(ps, PEER_IDLE) || cut_oldest(ps, PEER_HEAD))
+        return;
     ps->full = true;
     ps->room(ps->arg, false);
 }

@@ -58,9 +58,9 @@ static void on_written(void *arg, const struct db_reply *r) /* db_done_fn */
     struct pulse *p = arg;
 
     p->flying = false;
-    /* Not sent for sure: count with the next write. Otherwise it may have happened, and counting
-     * twice would be as wrong as losing them. */
-    if (r->status == DB_BUSY)
+    /* Not written for sure: count with the next write. Otherwise it may have happened, and
+     * counting twice would be as wrong as losing them. */
+    if (!r->sent)
         p->hits += p->hits_now;
     p->hits_now = 0;
     tell(&p->now, r->status == DB_OK);

@@ -20,7 +20,7 @@ static bool next_segment(struct sv *path, struct sv *ret)
 
 static bool matches(const char *pattern, struct sv path, struct sv *ret_param)
 {
-    struct sv want = sv_of(pattern), w, s, param = {NULL, 0};
+    struct sv want = sv_of(pattern), w, s, param = {"", 0};
 
     while (next_segment(&want, &w)) {
         if (!next_segment(&path, &s))

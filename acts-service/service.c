@@ -356,6 +356,13 @@ static bool start(struct service *s, struct err *e)
 
 static void service_fini(struct service *s)
 {
+    sigset_t stop;
+
+    /* A second signal must not kill us, and spoil the exit status, once its handlers are gone. */
+    (void)sigemptyset(&stop);
+    (void)sigaddset(&stop, SIGTERM);
+    (void)sigaddset(&stop, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, &stop, NULL);
     http_free(s->http);
     db_free(s->db);
     schema_free(s->schema);
@@ -411,6 +418,7 @@ int service_main(const struct service_def *def, int argc, char **argv, char **en
     log_init(def->program, LOG_FMT_TEXT, LOG_LV_INFO);
     if (!env_read(def->prefix, envp, &s.env, &e) || !check_users_url(&s.env, &e)) {
         log_error("bad environment", "error=\"%s\"", e.msg);
+        env_fini(&s.env);
         return EX_USAGE;
     }
     log_init(def->program, s.env.format, s.env.level);

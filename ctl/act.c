@@ -82,8 +82,8 @@ static struct call *call_new(struct act *a, struct place *p, bool next)
 }
 
 /* The end of a call: its place, with what all ends have in common. */
-static struct place *call_end(struct call *k, const char *verb, enum rt_result r, const struct err *e, char *text,
-                              size_t n)
+static struct place *call_end(struct call *k, const char *verb, enum rt_result r,
+                              const struct err *e, char *text, size_t n)
 {
     struct act *a = k->act;
     struct place *p = k->place;
@@ -92,9 +92,18 @@ static struct place *call_end(struct call *k, const char *verb, enum rt_result r
     if (r != RT_OK && r != RT_GONE) {
         char q[SLOT_REASON_MAX];
 
-        (void)snprintf(text, n, "%s: %s", verb, e != NULL && e->msg[0] != '\0' ? e->msg : rt_result_name(r));
-        log_warn("engine call failed", "service=%s slot=%u call=%s result=%s reason=\"%s\"", p->service->c->name,
-                 p->index, verb, rt_result_name(r), str_quote(sv_of(text), q, sizeof q));
+        if (r == RT_PORT_BUSY)
+            (void)snprintf(
+                text, n,
+                "host port %u is taken by another program; free it (ss -ltnp) or change host_ports",
+                model_port(p));
+        else if (e != NULL && e->msg[0] != '\0')
+            (void)snprintf(text, n, "%s", e->msg);
+        else
+            (void)snprintf(text, n, "%s: %s", verb, rt_result_name(r));
+        log_warn("engine call failed", "service=%s slot=%u call=%s result=%s reason=\"%s\"",
+                 p->service->c->name, p->index, verb, rt_result_name(r),
+                 str_quote(sv_of(text), q, sizeof q));
     }
     if (r == RT_UNKNOWN || r == RT_CONFLICT)
         observe_soon(a->c->observer);
@@ -106,7 +115,8 @@ static struct place *call_end(struct call *k, const char *verb, enum rt_result r
     return p;
 }
 
-static void on_runtime_created(void *arg, enum rt_result r, const char *id, const struct err *e) /* rt_create_fn */
+static void on_runtime_created(void *arg, enum rt_result r, const char *id,
+                               const struct err *e) /* rt_create_fn */
 {
     struct call *k = CAST(arg, call, CALL_MAGIC);
     bool next = k->next;
@@ -118,7 +128,8 @@ static void on_runtime_created(void *arg, enum rt_result r, const char *id, cons
     slot_create_done(&p->s, next, result_of(r), id != NULL ? id : "", text);
 }
 
-static void on_runtime_started(void *arg, enum rt_result r, const char *address, const struct err *e) /* rt_start_fn */
+static void on_runtime_started(void *arg, enum rt_result r, const char *address,
+                               const struct err *e) /* rt_start_fn */
 {
     struct call *k = CAST(arg, call, CALL_MAGIC);
     char text[SLOT_REASON_MAX];
@@ -186,7 +197,8 @@ static void do_start(struct act *a, struct place *p)
     a->c->ops->start(a->c->rt, p->s.cur.id, on_runtime_started, call_new(a, p, false));
 }
 
-/* A healthy one gets all the time the service grants; a sick one is not worth a wait; a dead one has nothing left. */
+/* A healthy one gets all the time the service grants; a sick one is not worth a wait; a dead one
+ * has nothing left. */
 static void do_drain(struct act *a, struct place *p)
 {
     uint64_t limit = p->service->c->drain_ms;
@@ -228,13 +240,14 @@ static void perform(struct act *a, struct place *p, const struct slot_step *step
         do_stop(a, p);
         break;
     case SLOT_ACT_REMOVE:
-        removal_add(a->c->removals, REMOVAL_OVER, step->inst.id, p->service->c->name, step->inst.token,
-                    "its slot has let it go");
+        removal_add(a->c->removals, REMOVAL_OVER, step->inst.id, p->service->c->name,
+                    step->inst.token, "its slot has let it go");
         break;
     }
 }
 
-/* One more is ready. The sick ones that wait for their replacement may have recovered with it: look again. */
+/* One more is ready. The sick ones that wait for their replacement may have recovered with it: look
+ * again. */
 static void became_ready(struct place *p, uint64_t now)
 {
     struct service *s = p->service;
@@ -254,8 +267,9 @@ static void state_changed(struct act *a, struct place *p, enum slot_state from, 
     char reason[2 * SLOT_REASON_MAX];
 
     log_info("slot state", "service=%s slot=%u port=%u from=%s to=%s reason=\"%s\" container=%.12s",
-             p->service->c->name, p->index, model_port(p), slot_state_name(from), slot_state_name(p->s.state),
-             str_quote(sv_of(p->s.reason), reason, sizeof reason), p->s.cur.id[0] != '\0' ? p->s.cur.id : "-");
+             p->service->c->name, p->index, model_port(p), slot_state_name(from),
+             slot_state_name(p->s.state), str_quote(sv_of(p->s.reason), reason, sizeof reason),
+             p->s.cur.id[0] != '\0' ? p->s.cur.id : "-");
     if (from == SLOT_STARTING && p->s.state == SLOT_READY)
         became_ready(p, now);
     probing_update(p);
@@ -271,7 +285,8 @@ static void step_place(struct act *a, struct place *p, uint64_t now)
 
         if (a->starts >= ACT_STARTS_MAX || p->blocked) {
             env.may_start = false;
-            env.why_not = p->blocked ? "the engine is still removing its predecessor" : "waits its turn to start";
+            env.why_not = p->blocked ? "the engine is still removing its predecessor"
+                                     : "waits its turn to start";
         }
         step = slot_step(&p->s, &env, now);
         if (p->s.state != from)

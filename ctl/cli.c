@@ -62,8 +62,8 @@ void cli_on_scale(struct chan *ch, struct chan_ask ask, const json_t *body, void
         chan_refuse(ask, "%s", e.msg);
         return;
     }
-    chan_answer(ask, json_pack("{s:s, s:i, s:i, s:s}", "service", s->c->name, "from", (int)from, "to", (int)s->wish,
-                               "mode", scaler_mode(s)));
+    chan_answer(ask, json_pack("{s:s, s:i, s:i, s:s}", "service", s->c->name, "from", (int)from,
+                               "to", (int)s->wish, "mode", scaler_mode(s)));
 }
 
 struct reset_ask {

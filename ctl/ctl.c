@@ -80,7 +80,8 @@ static void on_chan_close(struct chan *ch, const char *why, void *arg) /* chan_c
         lblink_on_close(c->lb);
 }
 
-static void on_chan_stats(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg) /* chan_handler_fn */
+static void on_chan_stats(struct chan *ch, struct chan_ask ask, const json_t *body,
+                          void *arg) /* chan_handler_fn */
 {
     struct ctl *c = CAST(arg, ctl, CTL_MAGIC);
 
@@ -89,7 +90,8 @@ static void on_chan_stats(struct chan *ch, struct chan_ask ask, const json_t *bo
     lblink_on_stats(c->lb, body);
 }
 
-static void on_chan_hint(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg) /* chan_handler_fn */
+static void on_chan_hint(struct chan *ch, struct chan_ask ask, const json_t *body,
+                         void *arg) /* chan_handler_fn */
 {
     struct ctl *c = CAST(arg, ctl, CTL_MAGIC);
 
@@ -98,7 +100,8 @@ static void on_chan_hint(struct chan *ch, struct chan_ask ask, const json_t *bod
     lblink_on_hint(c->lb, body);
 }
 
-/* Whoever the socket file's mode lets in by its group may speak to us, besides root and our own user. */
+/* Whoever the socket file's mode lets in by its group may speak to us, besides root and our own
+ * user. */
 static bool on_chan_allow(uid_t uid, gid_t gid, pid_t pid, void *arg) /* chan_config.allow */
 {
     (void)pid;

@@ -8,17 +8,19 @@
 #include "common/ev/loop.h"
 #include "ctl/runtime.h"
 
-/* The control daemon on one loop: observes the runtime, probes, listens to lbd and to the operator, and moves what is
- * towards what should be. One per project: holds a lock file in run_dir. Ending it leaves the instances running. */
+/* The control daemon on one loop: observes the runtime, probes, listens to lbd and to the operator,
+ * and moves what is towards what should be. One per project: holds a lock file in run_dir. Ending
+ * it leaves the instances running. */
 struct ctl;
 
 struct ctl_options {
-    const struct conf *conf;         /* borrowed, outlives the ctl */
+    const struct conf *conf; /* borrowed, outlives the ctl */
     const struct runtime_ops *runtime;
     const char *run_dir, *state_dir; /* sockets and lock; own small state */
 };
 
-bool ctl_new(struct loop *l, const struct ctl_options *o, struct ctl **ret, struct err *e) MUST_CHECK;
+bool ctl_new(struct loop *l, const struct ctl_options *o, struct ctl **ret,
+             struct err *e) MUST_CHECK;
 void ctl_free(struct ctl *c); /* saves its state */
 
 /* For the other files of ctld: something changed; look at everything at the end of this turn. */

@@ -141,7 +141,8 @@ static void op_fail(struct docker_op *op, enum rt_result r, const char *why)
 {
     struct err e;
 
-    err_set(&e, "%s %.64s: %s", docker_verb_name(op->verb), op_subject(op), why);
+    err_set(&e, "%s %.*s: %s", docker_verb_name(op->verb), op->id[0] != '\0' ? 12 : 128,
+            op_subject(op), why);
     op_finish(op, r, NULL, &e);
 }
 

@@ -126,7 +126,8 @@ static void drain_end(struct drain *d, const char *why)
     uint64_t tag = d->tag;
 
     if (why != NULL)
-        log_warn("drain not confirmed", "service=%s instance=%s reason=\"%s\"", d->service, d->token, why);
+        log_warn("drain not confirmed", "service=%s instance=%s reason=\"%s\"", d->service,
+                 d->token, why);
     drain_free(d);
     done(c, tag);
 }
@@ -145,14 +146,17 @@ static struct drain *drain_find(struct lblink *l, uint64_t id)
 
 static void log_receipt(const struct drain *d, const json_t *body)
 {
-    log_info("drained", "service=%s instance=%s drained=%s generation=%llu in_flight_at_mark=%llu in_flight=%llu took_ms=%llu",
+    log_info("drained",
+             "service=%s instance=%s drained=%s generation=%llu in_flight_at_mark=%llu "
+             "in_flight=%llu took_ms=%llu",
              d->service, d->token, proto_bool(body, "drained", false) ? "yes" : "no",
              (unsigned long long)proto_uint(body, "generation", 0),
              (unsigned long long)proto_uint(body, "in_flight_at_mark", 0),
-             (unsigned long long)proto_uint(body, "in_flight", 0), (unsigned long long)proto_uint(body, "took_ms", 0));
+             (unsigned long long)proto_uint(body, "in_flight", 0),
+             (unsigned long long)proto_uint(body, "took_ms", 0));
     if (proto_uint(body, "after_mark", 0) > 0)
-        log_error("requests after the drain mark", "service=%s instance=%s requests=%llu", d->service, d->token,
-                  (unsigned long long)proto_uint(body, "after_mark", 0));
+        log_error("requests after the drain mark", "service=%s instance=%s requests=%llu",
+                  d->service, d->token, (unsigned long long)proto_uint(body, "after_mark", 0));
 }
 
 static void on_drain_answer(void *arg, const json_t *body, const struct err *e) /* chan_done_fn */
@@ -175,7 +179,8 @@ static void drain_step(struct drain *d)
     struct chan *ch = lb_chan(l);
     struct ask *a;
 
-    if (d->asked || d->over || ch == NULL || l->acked == NULL || table_has(l->acked, d->service, d->token))
+    if (d->asked || d->over || ch == NULL || l->acked == NULL ||
+        table_has(l->acked, d->service, d->token))
         return;
     if (d->limit_ms == 0) {
         d->over = true; /* ends in the next turn: the caller may still be in lblink_drain() */
@@ -186,8 +191,8 @@ static void drain_step(struct drain *d)
     a = ask_new(l);
     a->id = d->id;
     chan_request(ch, MSG_DRAIN_WAIT,
-                 json_pack("{s:s, s:s, s:I}", "service", d->service, "instance", d->token, "timeout_ms",
-                           (json_int_t)d->limit_ms),
+                 json_pack("{s:s, s:s, s:I}", "service", d->service, "instance", d->token,
+                           "timeout_ms", (json_int_t)d->limit_ms),
                  d->limit_ms + LBLINK_ACK_MS, on_drain_answer, a);
 }
 
@@ -198,25 +203,28 @@ static void on_drain_timer(void *arg) /* timer */
     if (d->over)
         drain_end(d, NULL);
     else
-        drain_end(d, d->link->info.connected ? "lbd did not confirm in time" : "lbd cannot be reached");
+        drain_end(d, d->link->info.connected ? "lbd did not confirm in time"
+                                             : "lbd cannot be reached");
 }
 
 /* How long to wait for lbd from now on. */
 static void drain_set_timer(struct drain *d)
 {
     uint64_t now = loop_now_ms(d->link->c->loop);
-    uint64_t at = now + (d->link->info.connected ? d->limit_ms + 2 * LBLINK_ACK_MS : LBLINK_AWAY_MS);
+    uint64_t at =
+        now + (d->link->info.connected ? d->limit_ms + LBLINK_AWAY_MS : LBLINK_AWAY_MS);
 
     if (!d->over)
         timer_at(&d->timer, at < d->last_ms ? at : d->last_ms);
 }
 
-void lblink_drain(struct lblink *l, const char *service, const char *token, uint64_t limit_ms, lblink_drained_fn *done,
-                  uint64_t tag)
+void lblink_drain(struct lblink *l, const char *service, const char *token, uint64_t limit_ms,
+                  lblink_drained_fn *done, uint64_t tag)
 {
     struct drain *d = mem_zalloc(sizeof(*d));
 
-    *d = (struct drain){.link = l, .id = ++l->last_id, .limit_ms = limit_ms, .done = done, .tag = tag};
+    *d = (struct drain){
+        .link = l, .id = ++l->last_id, .limit_ms = limit_ms, .done = done, .tag = tag};
     (void)snprintf(d->service, sizeof d->service, "%s", service);
     (void)snprintf(d->token, sizeof d->token, "%s", token);
     d->last_ms = loop_now_ms(l->c->loop) + limit_ms + 4 * LBLINK_ACK_MS;
@@ -249,7 +257,8 @@ static bool unprobed_adopted(const struct ctl *c)
     return false;
 }
 
-/* lbd's own table is better than one made before the engine was seen and adopted instances were probed. */
+/* lbd's own table is better than one made before the engine was seen and adopted instances were
+ * probed. */
 static bool is_open(struct lblink *l)
 {
     uint64_t limit;
@@ -284,7 +293,8 @@ static void on_push_answer(void *arg, const json_t *body, const struct err *e) /
         step_drains(l);
         lblink_update(l);
     } else {
-        log_warn("table not acknowledged", "generation=%llu reason=\"%s\"", (unsigned long long)a->generation, e->msg);
+        log_warn("table not acknowledged", "generation=%llu reason=\"%s\"",
+                 (unsigned long long)a->generation, e->msg);
         json_decref(l->acked);
         l->acked = NULL; /* it may have been taken all the same */
         timer_in(&l->retry, LBLINK_RETRY_MS);
@@ -327,8 +337,9 @@ static void take_service(struct lblink *l, struct service *s, const json_t *row,
     size_t i;
 
     s->stats = (struct service_stats){
-        proto_uint(row, "requests", 0), proto_uint(row, "counted", 0), proto_uint(row, "in_flight", 0),
-        proto_uint(row, "errors", 0),   proto_uint(row, "retries", 0),
+        proto_uint(row, "requests", 0),  proto_uint(row, "counted", 0),
+        proto_uint(row, "in_flight", 0), proto_uint(row, "errors", 0),
+        proto_uint(row, "retries", 0),
     };
     for (unsigned k = 0; k < s->places_n; k++)
         s->places[k].in_flight = 0;
@@ -390,8 +401,8 @@ bool lblink_had(const struct lblink *l, const char *service, const char *token)
 
 void lblink_on_hint(struct lblink *l, const json_t *body)
 {
-    struct place *p =
-        model_place(l->c, proto_str(body, "service", ""), (unsigned)proto_uint(body, "slot", UINT16_MAX));
+    struct place *p = model_place(l->c, proto_str(body, "service", ""),
+                                  (unsigned)proto_uint(body, "slot", UINT16_MAX));
 
     if (p == NULL || strcmp(p->s.cur.token, proto_str(body, "instance", "")) != 0)
         return;

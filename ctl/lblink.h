@@ -6,13 +6,14 @@
 
 #include "ctl/model.h"
 
-/* The link to lbd: pushes the whole table whenever it changed, one at a time, numbered, until it is acknowledged;
- * gets drain receipts; takes counters and hints. */
+/* The link to lbd: pushes the whole table whenever it changed, one at a time, numbered, until it is
+ * acknowledged; gets drain receipts; takes counters and hints. */
 enum {
-    LBLINK_ACK_MS = 2000,    /* deadline of a push */
-    LBLINK_RETRY_MS = 250,   /* after a refused one */
-    LBLINK_AWAY_MS = 2000,   /* lbd does not answer: a drain waits for it this long */
-    LBLINK_ADOPT_MS = 3000,  /* adopted instances get this long to answer a first probe before the first push */
+    LBLINK_ACK_MS = 2000,  /* deadline of a push */
+    LBLINK_RETRY_MS = 250, /* after a refused one */
+    LBLINK_AWAY_MS = 2000, /* lbd does not answer: a drain waits for it this long */
+    LBLINK_ADOPT_MS =
+        3000, /* adopted instances get this long to answer a first probe before the first push */
 };
 
 struct lblink;
@@ -30,14 +31,16 @@ void lblink_on_stats(struct lblink *l, const json_t *body);
 void lblink_on_hint(struct lblink *l, const json_t *body);
 
 void lblink_update(struct lblink *l); /* pushes if the table is another one now */
-/* Waits until lbd has confirmed a table without this instance and, if limit_ms > 0, that it has nothing in flight. */
-void lblink_drain(struct lblink *l, const char *service, const char *token, uint64_t limit_ms, lblink_drained_fn *done,
-                  uint64_t tag);
-/* Asks lbd for its counters now; done runs when they have been taken in, ok false: none came (at once, from within,
- * when lbd is away). */
+/* Waits until lbd has confirmed a table without this instance and, if limit_ms > 0, that it has
+ * nothing in flight. */
+void lblink_drain(struct lblink *l, const char *service, const char *token, uint64_t limit_ms,
+                  lblink_drained_fn *done, uint64_t tag);
+/* Asks lbd for its counters now; done runs when they have been taken in, ok false: none came (at
+ * once, from within, when lbd is away). */
 typedef void lblink_fresh_fn(struct ctl *c, bool ok, uint64_t tag);
 void lblink_fresh(struct lblink *l, lblink_fresh_fn *done, uint64_t tag);
-bool lblink_had(const struct lblink *l, const char *service, const char *token); /* lbd's counters name it */
+bool lblink_had(const struct lblink *l, const char *service,
+                const char *token); /* lbd's counters name it */
 
 struct lblink_info {
     bool connected;

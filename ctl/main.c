@@ -15,6 +15,7 @@
 #include "common/conf/conf.h"
 #include "common/ev/loop.h"
 #include "ctl/ctl.h"
+#include "ctl/store.h"
 #include "ctl/sweep.h"
 
 /* ctld: wires things together, decides nothing. */
@@ -31,7 +32,8 @@ static const char usage[] =
     "  -c, --config FILE      configuration (default /etc/lbctl/lbctl.yaml)\n"
     "      --run-dir DIR      sockets and lock (default: run_dir of FILE)\n"
     "      --state-dir DIR    own small state (default: state_dir of FILE)\n"
-    "      --remove-instances stop and remove all instances of the project, then exit\n"
+    "      --remove-instances stop and remove all instances of the project, forget how they were\n"
+    "                         scaled, and exit\n"
     "  -h, --help             this text\n"
     "  -V, --version          the version\n"
     "\n"
@@ -112,8 +114,9 @@ static void on_signal_reload(void *arg, int signo) /* loop_on_signal */
 {
     (void)arg;
     (void)signo;
-    log_warn("reload not available", "reason=\"this version reads its configuration at start only: restart ctld; "
-                                     "traffic and instances are not touched by that\"");
+    log_warn("reload not available",
+             "reason=\"this version reads its configuration at start only: restart ctld; "
+             "traffic and instances are not touched by that\"");
 }
 
 static bool serve(struct loop *l, const struct conf *conf, const struct options *o, struct err *e)
@@ -127,18 +130,20 @@ static bool serve(struct loop *l, const struct conf *conf, const struct options 
     struct ctl *c = NULL;
     bool ok;
 
-    if (!loop_on_signal(l, SIGTERM, on_signal_end, l, e) || !loop_on_signal(l, SIGINT, on_signal_end, l, e) ||
+    if (!loop_on_signal(l, SIGTERM, on_signal_end, l, e) ||
+        !loop_on_signal(l, SIGINT, on_signal_end, l, e) ||
         !loop_on_signal(l, SIGHUP, on_signal_reload, l, e) || !ctl_new(l, &co, &c, e))
         return false;
-    log_info("ctld runs", "version=%s project=%s services=%zu config=%s", LBCTL_VERSION, conf->project,
-             conf->services_n, o->conf);
+    log_info("ctld runs", "version=%s project=%s services=%zu config=%s", LBCTL_VERSION,
+             conf->project, conf->services_n, o->conf);
     notify_supervisor("READY=1");
     ok = loop_run(l, e);
     ctl_free(c);
     return ok;
 }
 
-static bool remove_all(struct loop *l, const struct conf *conf, const struct options *o, struct err *e)
+static bool remove_all(struct loop *l, const struct conf *conf, const struct options *o,
+                       struct err *e)
 {
     const char *run_dir = o->run_dir != NULL ? o->run_dir : conf->run_dir;
     AUTO(mem_freep) char *lock = mem_printf("%s/ctld.lock", run_dir);
@@ -150,6 +155,8 @@ static bool remove_all(struct loop *l, const struct conf *conf, const struct opt
     if (!file_lock(lock, &fd, e))
         return err_wrap(e, "stop ctld first, it would start them again");
     ok = sweep(l, conf, &runtime_docker, e);
+    if (ok)
+        store_forget(o->state_dir != NULL ? o->state_dir : conf->state_dir);
     close(fd);
     return ok;
 }
@@ -170,7 +177,8 @@ int main(int argc, char **argv)
     if (conf == NULL)
         return EX_CONFIG;
     log_init("ctld", conf->log_format, conf->log_level);
-    ok = loop_new(&l, &e) && (o.remove_instances ? remove_all(l, conf, &o, &e) : serve(l, conf, &o, &e));
+    ok = loop_new(&l, &e) &&
+         (o.remove_instances ? remove_all(l, conf, &o, &e) : serve(l, conf, &o, &e));
     if (!ok)
         log_error("ctld gives up", "reason=\"%s\"", str_quote(sv_of(e.msg), q, sizeof q));
     loop_free(l);

@@ -33,7 +33,8 @@ void model_build(struct ctl *c)
         s->ctl = c;
         s->c = cs;
         s->index = (unsigned)i;
-        s->rule = (struct scale_rule){cs->scale.min, cs->scale.max, cs->scale.per, cs->scale.every_ms};
+        s->rule =
+            (struct scale_rule){cs->scale.min, cs->scale.max, cs->scale.per, cs->scale.every_ms};
         s->wish = cs->scale.min;
         s->places_n = cs->scale.max;
         s->places = mem_array(s->places_n, sizeof(*s->places));
@@ -125,7 +126,8 @@ bool model_is_probed(const struct place *p)
     return p->probed_generation == p->s.cur.generation;
 }
 
-/* A published port on this host: an instance published on all addresses is reached over loopback. */
+/* A published port on this host: an instance published on all addresses is reached over loopback.
+ */
 static const char *published_host(const struct conf_service *c)
 {
     if (c->publish == NULL || strcmp(c->publish, "0.0.0.0") == 0)
@@ -160,7 +162,8 @@ const char *model_backend_host(const struct place *p, uint16_t *ret_port)
 
 void model_note_start(struct service *s, uint64_t took_ms)
 {
-    s->start_ms[s->starts++ % START_SAMPLES] = took_ms < UINT32_MAX ? (uint32_t)took_ms : UINT32_MAX;
+    s->start_ms[s->starts++ % START_SAMPLES] =
+        took_ms < UINT32_MAX ? (uint32_t)took_ms : UINT32_MAX;
 }
 
 /* The slowest of the last starts, in whole seconds: what a client that comes now should wait. */

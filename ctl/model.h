@@ -15,9 +15,10 @@
 #include "ctl/probe.h"
 #include "ctl/runtime.h"
 
-/* What ctld knows: services and their slots, and the parts of the shell that work on them. Plain data of one thread;
- * made once from the configuration, so that pointers to services and slots stay good. The desired state is `wish`
- * and nothing else; health, scaler and operator only change wishes, act.c alone acts. */
+/* What ctld knows: services and their slots, and the parts of the shell that work on them. Plain
+ * data of one thread; made once from the configuration, so that pointers to services and slots stay
+ * good. The desired state is `wish` and nothing else; health, scaler and operator only change
+ * wishes, act.c alone acts. */
 enum { START_SAMPLES = 16, TOKEN_BYTES = 16 };
 
 struct service;
@@ -28,18 +29,19 @@ struct place { /* a slot with what the shell keeps beside it */
     struct service *service;
     unsigned index;
     uint64_t touched_ms; /* last change by an act of ours: older lists say nothing about it */
-    bool cur_there, next_there; /* in the list that is being read */
-    char ready_token[SLOT_TOKEN_MAX]; /* last instance that was ready; saved: it has had its start period */
-    bool blocked;        /* the engine is still removing something of this slot */
+    bool cur_there, next_there;       /* in the list that is being read */
+    char ready_token[SLOT_TOKEN_MAX]; /* last instance that was ready; saved: it has had its start
+                                         period */
+    bool blocked;                     /* the engine is still removing something of this slot */
     /* probing */
     struct timer probe_timer;
     bool probing;
     uint64_t probe_generation; /* of the running probe */
     uint64_t probe_last_ms;
-    uint64_t probed_generation; /* last one that had a result in this life of ctld */
-    uint64_t grid_generation;   /* last one that got its place on the probing grid */
+    uint64_t probed_generation;    /* last one that had a result in this life of ctld */
+    uint64_t grid_generation;      /* last one that got its place on the probing grid */
     enum probe_result last_result; /* of the current instance, once model_is_probed() */
-    char health[24]; /* short name of the last result */
+    char health[24];               /* short name of the last result */
     /* lbd's numbers for the current instance */
     uint64_t requests, in_flight;
 };
@@ -69,7 +71,7 @@ struct service {
     struct scale_decision last;
     uint64_t last_ms;
     struct service_stats stats;
-    uint64_t settled_ms; /* when an instance last became ready */
+    uint64_t settled_ms;              /* when an instance last became ready */
     uint32_t start_ms[START_SAMPLES]; /* times from start to ready, a ring */
     unsigned starts;
     char waits_for[SLOT_REASON_MAX]; /* "waits for postgres" */
@@ -98,13 +100,14 @@ struct ctl {
 
 void model_build(struct ctl *c);
 void model_fini(struct ctl *c);
-struct service *model_service(struct ctl *c, const char *name);             /* NULL: none */
+struct service *model_service(struct ctl *c, const char *name);               /* NULL: none */
 struct place *model_place(struct ctl *c, const char *service, unsigned slot); /* NULL: none */
 struct place *model_place_at(struct ctl *c, unsigned service, unsigned slot);
 unsigned model_ready(const struct service *s);
-bool model_deps_ready(const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */
+bool model_deps_ready(
+    const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */
 void model_refresh_waits(struct service *s);
-uint16_t model_port(const struct place *p); /* host port, or 0 */
+uint16_t model_port(const struct place *p);  /* host port, or 0 */
 bool model_is_probed(const struct place *p); /* the current instance has had a probe's result */
 /* Where the current instance is reached: by probes, by lbd. "" while unknown. */
 const char *model_probe_host(const struct place *p, uint16_t *ret_port);

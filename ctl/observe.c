@@ -37,8 +37,8 @@ struct observer *observe_new(struct ctl *c)
 
     o->c = c;
     timer_init(&o->timer, c->loop, on_observe_timer, o);
-    /* lbd's first report, which comes within milliseconds where lbd runs, makes it earlier: what lbd has in its table
-     * was ready before. */
+    /* lbd's first report, which comes within milliseconds where lbd runs, makes it earlier: what
+     * lbd has in its table was ready before. */
     timer_in(&o->timer, OBSERVE_FIRST_MS);
     return o;
 }
@@ -114,7 +114,8 @@ static bool is_inst(const struct inst *i, const struct rt_instance *r)
 {
     if (i->phase == INST_NONE)
         return false;
-    return i->id[0] != '\0' ? strcmp(i->id, r->id) == 0 : i->token[0] != '\0' && strcmp(i->token, r->token) == 0;
+    return i->id[0] != '\0' ? strcmp(i->id, r->id) == 0
+                            : i->token[0] != '\0' && strcmp(i->token, r->token) == 0;
 }
 
 static void see_one(struct observer *o, const struct match *m)
@@ -209,9 +210,11 @@ static struct adopt_item item_of(struct observer *o, const struct match *m)
     if (p == NULL)
         return a;
     a.service = p->service->index;
-    a.claimed = a.claimed || p->touched_ms >= o->asked_ms || p->s.call || p->s.next_call; /* the next list tells */
+    a.claimed = a.claimed || p->touched_ms >= o->asked_ms || p->s.call ||
+                p->s.next_call; /* the next list tells */
     a.slot_free = slot_is_free(&p->s) && (p->s.state == SLOT_EMPTY || p->s.state == SLOT_WAITING);
-    a.ready = lblink_had(o->c->lb, m->i->service, m->i->token) || strcmp(p->ready_token, m->i->token) == 0;
+    a.ready = lblink_had(o->c->lb, m->i->service, m->i->token) ||
+              strcmp(p->ready_token, m->i->token) == 0;
     a.same_conf = strcmp(m->i->conf_hash, p->service->hash) == 0;
     return a;
 }
@@ -227,10 +230,12 @@ static void take(struct observer *o, const struct match *m, bool known_ready)
     (void)snprintf(i.id, sizeof i.id, "%s", m->i->id);
     (void)snprintf(i.token, sizeof i.token, "%s", m->i->token);
     (void)snprintf(i.address, sizeof i.address, "%s", m->i->address);
-    slot_adopt(&p->s, &i, seen_of(m->i->state) == SLOT_SEEN_RUNNING, known_ready, loop_now_ms(o->c->loop));
+    slot_adopt(&p->s, &i, seen_of(m->i->state) == SLOT_SEEN_RUNNING, known_ready,
+               loop_now_ms(o->c->loop));
     if (p->service->c->routes.n == 0)
         p->s.cur.listed = false; /* lbd has never heard of it */
-    log_info("instance adopted", "service=%s slot=%u port=%u container=%.12s state=%s reason=\"%s\"",
+    log_info("instance adopted",
+             "service=%s slot=%u port=%u container=%.12s state=%s reason=\"%s\"",
              p->service->c->name, p->index, model_port(p), m->i->id, rt_state_name(m->i->state),
              i.outdated ? "made from another configuration" : "found by its labels");
     probing_update(p);
@@ -256,13 +261,16 @@ static bool adopt_all(struct observer *o, const struct match *v, size_t n)
             take(o, &v[i], items[i].ready);
             break;
         case ADOPT_REMOVE:
-            log_info("instance removed", "service=%s slot=%u container=%.12s state=%s reason=\"%s\"", r->service,
+            log_info("instance removed",
+                     "service=%s slot=%u container=%.12s state=%s reason=\"%s\"", r->service,
                      r->slot, r->id, rt_state_name(r->state), "a leftover or a duplicate");
-            removal_add(o->c->removals, items[i].state == ADOPT_IS_RUNNING ? REMOVAL_GRACEFUL : REMOVAL_OVER, r->id,
+            removal_add(o->c->removals,
+                        items[i].state == ADOPT_IS_RUNNING ? REMOVAL_GRACEFUL : REMOVAL_OVER, r->id,
                         r->service, r->token, "another one fills its slot");
             break;
         case ADOPT_EVICT:
-            removal_add(o->c->removals, REMOVAL_GRACEFUL, r->id, r->service, r->token, "not in the configuration");
+            removal_add(o->c->removals, REMOVAL_GRACEFUL, r->id, r->service, r->token,
+                        "not in the configuration");
             break;
         case ADOPT_WAIT:
             if (v[i].p != NULL && slot_is_free(&v[i].p->s))
@@ -304,7 +312,8 @@ static void set_up(struct observer *o, bool up, const char *why)
     char q[SLOT_REASON_MAX];
 
     if (up && !o->up)
-        log_info("engine answers", "runtime=%s version=\"%s\" api=%s", o->c->ops->name, info->engine, info->api);
+        log_info("engine answers", "runtime=%s version=\"%s\" api=%s", o->c->ops->name,
+                 info->engine, info->api);
     if (!up && !o->told_down)
         log_warn("engine does not answer", "runtime=%s reason=\"%s\"", o->c->ops->name,
                  str_quote(sv_of(why), q, sizeof q));
@@ -347,20 +356,24 @@ static void on_observe_timer(void *arg) /* timer */
     o->c->ops->list(o->c->rt, on_runtime_list, o);
 }
 
-void observe_on_hint(void *arg, const char *action, const char *id, const char *service, unsigned slot)
+void observe_on_hint(void *arg, const char *action, const char *id, const char *service,
+                     unsigned slot)
 {
     struct ctl *c = arg;
     struct place *p = model_place(c, service != NULL ? service : "", slot);
 
-    log_debug("engine hint", "action=%s container=%.12s slot=%u", action, id != NULL ? id : "", slot);
+    log_debug("engine hint", "action=%s container=%.12s slot=%u", action, id != NULL ? id : "",
+              slot);
     if (strcmp(action, "resync") == 0) {
         observe_soon(c->observer);
         return;
     }
     if (p == NULL || id == NULL || strcmp(p->s.cur.id, id) != 0)
         return; /* nothing we rely on */
-    if (strcmp(action, "pause") == 0 || strcmp(action, "unpause") == 0 || strcmp(action, "oom") == 0)
+    if (strcmp(action, "pause") == 0 || strcmp(action, "unpause") == 0 ||
+        strcmp(action, "oom") == 0)
         probing_hint(p);
-    else if (p->s.state != SLOT_STOPPING && strcmp(action, "start") != 0 && strcmp(action, "create") != 0)
+    else if (p->s.state != SLOT_STOPPING && strcmp(action, "start") != 0 &&
+             strcmp(action, "create") != 0)
         observe_soon(c->observer);
 }

@@ -8,14 +8,15 @@
 #include "ctl/ctl.h"
 #include "ctl/observe.h"
 
-/* The tag of a probe: service, slot, generation of the instance. A late result of a former one finds nothing. */
+/* The tag of a probe: service, slot, generation of the instance. A late result of a former one
+ * finds nothing. */
 enum { TAG_SLOT_BITS = 16, TAG_GEN_BITS = 38 };
 static const uint64_t TAG_GEN_MASK = ((uint64_t)1 << TAG_GEN_BITS) - 1;
 
 static uint64_t tag_of(const struct place *p)
 {
-    return (uint64_t)p->service->index << (TAG_SLOT_BITS + TAG_GEN_BITS) | (uint64_t)p->index << TAG_GEN_BITS |
-           (p->s.cur.generation & TAG_GEN_MASK);
+    return (uint64_t)p->service->index << (TAG_SLOT_BITS + TAG_GEN_BITS) |
+           (uint64_t)p->index << TAG_GEN_BITS | (p->s.cur.generation & TAG_GEN_MASK);
 }
 
 static bool is_probing(const struct place *p)
@@ -38,7 +39,8 @@ static uint64_t next_at(const struct place *p, uint64_t now)
     uint64_t due;
 
     if (p->s.state == SLOT_STARTING) {
-        uint64_t gap = now - p->s.health.began_ms < PROBING_EAGER_MS ? PROBING_START_MS : PROBING_SLOW_MS;
+        uint64_t gap =
+            now - p->s.health.began_ms < PROBING_EAGER_MS ? PROBING_START_MS : PROBING_SLOW_MS;
 
         due = p->probe_last_ms + (gap < interval ? gap : interval);
     } else {
@@ -50,7 +52,8 @@ static uint64_t next_at(const struct place *p, uint64_t now)
 static void took_result(struct place *p, bool ok, const char *what)
 {
     const struct conf_health *h = &p->service->c->health;
-    struct health_rule rule = {h->fall, h->kind != CONF_HEALTH_NONE ? h->rise : 1, h->start_period_ms};
+    struct health_rule rule = {h->fall, h->kind != CONF_HEALTH_NONE ? h->rise : 1,
+                               h->start_period_ms};
     bool first = !model_is_probed(p);
 
     p->probed_generation = p->s.cur.generation;
@@ -83,7 +86,8 @@ static void on_probe_timer(void *arg) /* timer */
         begin(p);
 }
 
-static void on_probe_done(void *arg, uint64_t tag, enum probe_result r, int status, uint64_t took_us) /* probe_done_fn */
+static void on_probe_done(void *arg, uint64_t tag, enum probe_result r, int status,
+                          uint64_t took_us) /* probe_done_fn */
 {
     struct ctl *c = arg;
     struct place *p = model_place_at(c, (unsigned)(tag >> (TAG_SLOT_BITS + TAG_GEN_BITS)),
@@ -126,7 +130,8 @@ void probing_update(struct place *p)
     if (is_probing(p))
         return;
     if (p->s.state == SLOT_READY && p->grid_generation != p->s.cur.generation) {
-        p->grid_generation = p->s.cur.generation; /* its own place between the ticks of the others, for good */
+        p->grid_generation =
+            p->s.cur.generation; /* its own place between the ticks of the others, for good */
         p->probe_last_ms = now - random_below(p->service->c->health.interval_ms);
     }
     timer_at(&p->probe_timer, model_is_probed(p) ? next_at(p, now) : now);
@@ -148,7 +153,8 @@ bool probing_init(struct ctl *c, struct err *e)
 {
     for (size_t i = 0; i < c->services_n; i++)
         for (unsigned k = 0; k < c->services[i].places_n; k++)
-            timer_init(&c->services[i].places[k].probe_timer, c->loop, on_probe_timer, &c->services[i].places[k]);
+            timer_init(&c->services[i].places[k].probe_timer, c->loop, on_probe_timer,
+                       &c->services[i].places[k]);
     return probe_pool_new(c->loop, on_probe_done, c, &c->probes, e);
 }
 

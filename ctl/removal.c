@@ -68,8 +68,9 @@ static void try_later(struct removal *m, const char *verb, enum rt_result r, con
 {
     char q[SLOT_REASON_MAX];
 
-    log_warn("engine call failed", "service=%s container=%.12s call=%s result=%s reason=\"%s\"", m->service, m->id,
-             verb, rt_result_name(r), str_quote(sv_of(e != NULL ? e->msg : ""), q, sizeof q));
+    log_warn("engine call failed", "service=%s container=%.12s call=%s result=%s reason=\"%s\"",
+             m->service, m->id, verb, rt_result_name(r),
+             str_quote(sv_of(e != NULL ? e->msg : ""), q, sizeof q));
     m->fails++;
     timer_in(&m->retry, slot_backoff_ms(m->fails));
     if (r == RT_UNKNOWN)
@@ -131,10 +132,12 @@ static void next_step(struct removal *m)
     m->busy = true;
     switch (m->phase) {
     case PHASE_DRAIN:
-        lblink_drain(c->lb, m->service, m->token, s != NULL ? s->c->drain_ms : DRAIN_UNKNOWN_MS, on_lb_drained, m->tag);
+        lblink_drain(c->lb, m->service, m->token, s != NULL ? s->c->drain_ms : DRAIN_UNKNOWN_MS,
+                     on_lb_drained, m->tag);
         break;
     case PHASE_STOP:
-        c->ops->stop(c->rt, m->id, s != NULL ? s->c->stop_grace_ms : STOP_GRACE_UNKNOWN_MS, on_runtime_stopped, m);
+        c->ops->stop(c->rt, m->id, s != NULL ? s->c->stop_grace_ms : STOP_GRACE_UNKNOWN_MS,
+                     on_runtime_stopped, m);
         break;
     case PHASE_REMOVE:
         c->ops->remove(c->rt, m->id, on_runtime_removed, m);
@@ -147,8 +150,8 @@ static void on_removal_retry(void *arg) /* timer */
     next_step(CAST(arg, removal, REMOVAL_MAGIC));
 }
 
-void removal_add(struct removals *r, enum removal_kind kind, const char *id, const char *service, const char *token,
-                 const char *why)
+void removal_add(struct removals *r, enum removal_kind kind, const char *id, const char *service,
+                 const char *token, const char *why)
 {
     struct removal *m;
 

@@ -130,7 +130,8 @@ static void on_tick(void *arg) /* timer */
     lblink_fresh(sc->c->lb, on_numbers, 0);
 }
 
-void scaler_take(struct scaler *sc, struct service *s, const char *boot, uint64_t counted, uint64_t first_ms)
+void scaler_take(struct scaler *sc, struct service *s, const char *boot, uint64_t counted,
+                 uint64_t first_ms)
 {
     struct feed_step step = feed_report(&s->feed, boot, counted);
     bool was_armed = s->scale.armed;
@@ -177,9 +178,10 @@ void scaler_adopted(struct scaler *sc)
 bool scaler_pin(struct scaler *sc, struct service *s, unsigned replicas, struct err *e)
 {
     if (replicas < 1 || replicas > s->rule.max)
-        return err_set(e, "'%s' can have 1 to %u instances (scale.max): %u is not possible", s->c->name, s->rule.max,
-                       replicas);
-    log_info("operator pins", "service=%s from=%u to=%u mode=manual", s->c->name, s->wish, replicas);
+        return err_set(e, "'%s' can have 1 to %u instances (scale.max): %u is not possible",
+                       s->c->name, s->rule.max, replicas);
+    log_info("operator pins", "service=%s from=%u to=%u mode=manual", s->c->name, s->wish,
+             replicas);
     s->manual = true;
     scale_reset(&s->scale);
     set_wish(sc, s, replicas);
@@ -197,15 +199,16 @@ void scaler_release(struct scaler *sc, struct service *s)
         wish = s->rule.min;
     if (was_manual)
         scale_resume(&s->scale, &s->rule, wish, loop_now_ms(sc->c->loop));
-    log_info("operator releases", "service=%s from=%u to=%u mode=%s", s->c->name, from, wish, scaler_mode(s));
+    log_info("operator releases", "service=%s from=%u to=%u mode=%s", s->c->name, from, wish,
+             scaler_mode(s));
     set_wish(sc, s, wish);
     set_tick(sc);
 }
 
 static void reset_now(struct scaler *sc, struct service *s)
 {
-    log_info("operator resets", "service=%s count=%llu from=%u to=%u", s->c->name, (unsigned long long)s->scale.count,
-             s->wish, s->rule.min);
+    log_info("operator resets", "service=%s count=%llu from=%u to=%u", s->c->name,
+             (unsigned long long)s->scale.count, s->wish, s->rule.min);
     s->manual = false;
     s->decided = false;
     scale_reset(&s->scale);

@@ -62,15 +62,21 @@ static json_t *build_scaling(const struct report *r, const struct service *s)
     bool on = scaler_is_auto(s);
     json_t *o = json_object(), *last = json_null();
 
-    (void)json_object_set_new(o, "clock", json_string(!on ? "off" : s->scale.armed ? "armed" : "unarmed"));
+    (void)json_object_set_new(o, "clock",
+                              json_string(!on              ? "off"
+                                          : s->scale.armed ? "armed"
+                                                           : "unarmed"));
     (void)json_object_set_new(o, "next_decision_ms",
-                              on && s->scale.armed ? num(s->scale.at_ms > r->now ? s->scale.at_ms - r->now : 0)
-                                                   : json_null());
+                              on && s->scale.armed
+                                  ? num(s->scale.at_ms > r->now ? s->scale.at_ms - r->now : 0)
+                                  : json_null());
     (void)json_object_set_new(o, "count", num(s->scale.count));
-    (void)json_object_set_new(o, "would_be", num(on ? scale_target(&s->rule, s->scale.count) : s->wish));
+    (void)json_object_set_new(o, "would_be",
+                              num(on ? scale_target(&s->rule, s->scale.count) : s->wish));
     if (s->decided)
-        last = json_pack("{s:o, s:o, s:i, s:i, s:s}", "ago_ms", num(r->now - s->last_ms), "count", num(s->last.count),
-                         "from", (int)s->last.from, "to", (int)s->last.to, "reason", s->last.reason);
+        last = json_pack("{s:o, s:o, s:i, s:i, s:s}", "ago_ms", num(r->now - s->last_ms), "count",
+                         num(s->last.count), "from", (int)s->last.from, "to", (int)s->last.to,
+                         "reason", s->last.reason);
     (void)json_object_set_new(o, "last", last);
     return o;
 }
@@ -80,12 +86,13 @@ static json_t *build_slot(const struct report *r, const struct place *p)
     const struct slot *s = &p->s;
     bool none = s->cur.id[0] == '\0';
 
-    return json_pack("{s:i, s:i, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:b}", "slot", (int)p->index,
-                     "port", (int)model_port(p), "id", s->cur.id, "token", none ? "" : s->cur.token, "generation",
-                     num(s->cur.generation), "state", slot_state_name(s->state), "health", none ? "none" : p->health,
-                     "since_ms", num(r->now - s->since_ms), "reason", text(s->reason), "requests",
-                     num(none ? 0 : p->requests), "in_flight", num(none ? 0 : p->in_flight), "replaced",
-                     (int)s->replaced, "outdated", s->cur.outdated);
+    return json_pack("{s:i, s:i, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:b}", "slot",
+                     (int)p->index, "port", (int)model_port(p), "id", s->cur.id, "token",
+                     none ? "" : s->cur.token, "generation", num(s->cur.generation), "state",
+                     slot_state_name(s->state), "health", none ? "none" : p->health, "since_ms",
+                     num(r->now - s->since_ms), "reason", text(s->reason), "requests",
+                     num(none ? 0 : p->requests), "in_flight", num(none ? 0 : p->in_flight),
+                     "replaced", (int)s->replaced, "outdated", s->cur.outdated);
 }
 
 /* Wanted slots, and whatever still has something in it. */
@@ -107,7 +114,8 @@ static void explain(struct report *r, const struct service *s, unsigned ready)
         const struct place *p = &s->places[i];
 
         if (p->s.state != SLOT_READY)
-            reason(r, "%s slot %u is %s: %s", s->c->name, i, slot_state_name(p->s.state), p->s.reason);
+            reason(r, "%s slot %u is %s: %s", s->c->name, i, slot_state_name(p->s.state),
+                   p->s.reason);
     }
     if (ready >= s->wish)
         return;
@@ -167,9 +175,9 @@ static json_t *build_lbd(struct report *r)
         r->verdict = VERDICT_DOWN;
         reason(r, "lbd cannot be reached: traffic goes on only if it runs; is it started?");
     }
-    return json_pack("{s:b, s:I, s:s, s:o, s:o, s:o}", "connected", i->connected, "pid", (json_int_t)i->pid, "build",
-                     i->build, "generation", num(i->generation), "connections", num(i->connections), "since_ms",
-                     num(r->now - i->since_ms));
+    return json_pack("{s:b, s:I, s:s, s:o, s:o, s:o}", "connected", i->connected, "pid",
+                     (json_int_t)i->pid, "build", i->build, "generation", num(i->generation),
+                     "connections", num(i->connections), "since_ms", num(r->now - i->since_ms));
 }
 
 static json_t *build_engine(struct report *r)
@@ -179,23 +187,26 @@ static json_t *build_engine(struct report *r)
 
     if (!up) {
         r->verdict = verdict_worse(r->verdict, VERDICT_DEGRADED);
-        reason(r, "the engine does not answer: %s", i->error[0] != '\0' ? i->error : "not asked yet");
+        reason(r, "the engine does not answer: %s",
+               i->error[0] != '\0' ? i->error : "not asked yet");
     }
-    return json_pack("{s:s, s:b, s:o, s:s, s:o, s:o}", "runtime", r->c->ops->name, "up", up, "since_ms",
-                     num(i->since_ms <= r->now ? r->now - i->since_ms : 0), "api", i->api, "version", text(i->engine),
-                     "error", text(up ? "" : i->error));
+    return json_pack("{s:s, s:b, s:o, s:s, s:o, s:o}", "runtime", r->c->ops->name, "up", up,
+                     "since_ms", num(i->since_ms <= r->now ? r->now - i->since_ms : 0), "api",
+                     i->api, "version", text(i->engine), "error", text(up ? "" : i->error));
 }
 
 json_t *status_build(struct ctl *c)
 {
-    struct report r = {.c = c, .now = loop_now_ms(c->loop), .verdict = VERDICT_OK, .reasons = json_array()};
+    struct report r = {
+        .c = c, .now = loop_now_ms(c->loop), .verdict = VERDICT_OK, .reasons = json_array()};
     json_t *lbd = build_lbd(&r), *engine = build_engine(&r), *services = json_array();
 
     for (size_t i = 0; i < c->services_n; i++)
         (void)json_array_append_new(services, build_service(&r, &c->services[i]));
-    return json_pack("{s:i, s:s, s:o, s:{s:s, s:i, s:o}, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "schema",
-                     STATUS_SCHEMA, "state", verdict_name(r.verdict), "reasons", r.reasons, "ctld", "version",
-                     LBCTL_VERSION, "pid", (int)getpid(), "up_ms", num(r.now - c->began_ms), "lbd", lbd, "engine",
-                     engine, "services", services, "totals", "wish", num(r.wish), "ready", num(r.ready), "requests",
+    return json_pack("{s:i, s:s, s:o, s:{s:s, s:i, s:o}, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}}",
+                     "schema", STATUS_SCHEMA, "state", verdict_name(r.verdict), "reasons",
+                     r.reasons, "ctld", "version", LBCTL_VERSION, "pid", (int)getpid(), "up_ms",
+                     num(r.now - c->began_ms), "lbd", lbd, "engine", engine, "services", services,
+                     "totals", "wish", num(r.wish), "ready", num(r.ready), "requests",
                      num(r.requests), "in_flight", num(r.in_flight));
 }

@@ -26,12 +26,14 @@ static json_t *pack_service(const struct service *s)
     json_t *slots = json_array();
 
     for (unsigned i = 0; i < s->places_n; i++)
-        (void)json_array_append_new(slots, json_pack("[I, i, s]", (json_int_t)s->places[i].s.generation,
-                                                     (int)s->places[i].s.replaced, s->places[i].ready_token));
-    return json_pack("{s:i, s:b, s:{s:b, s:I, s:I, s:b}, s:{s:s, s:I}, s:o}", "wish", (int)s->wish, "manual",
-                     s->manual, "clock", "armed", s->scale.armed, "at_ms", (json_int_t)s->scale.at_ms, "count",
-                     (json_int_t)s->scale.count, "gap", s->scale.gap, "feed", "boot", s->feed.boot, "seen",
-                     (json_int_t)s->feed.seen, "slots", slots);
+        (void)json_array_append_new(
+            slots, json_pack("[I, i, s]", (json_int_t)s->places[i].s.generation,
+                             (int)s->places[i].s.replaced, s->places[i].ready_token));
+    return json_pack("{s:i, s:b, s:{s:b, s:I, s:I, s:b}, s:{s:s, s:I}, s:o}", "wish", (int)s->wish,
+                     "manual", s->manual, "clock", "armed", s->scale.armed, "at_ms",
+                     (json_int_t)s->scale.at_ms, "count", (json_int_t)s->scale.count, "gap",
+                     s->scale.gap, "feed", "boot", s->feed.boot, "seen", (json_int_t)s->feed.seen,
+                     "slots", slots);
 }
 
 static json_t *pack_all(const struct ctl *c)
@@ -40,8 +42,8 @@ static json_t *pack_all(const struct ctl *c)
 
     for (size_t i = 0; i < c->services_n; i++)
         (void)json_object_set_new(services, c->services[i].c->name, pack_service(&c->services[i]));
-    return json_pack("{s:i, s:s, s:I, s:o}", "schema", STORE_SCHEMA, "boot", clock_boot_id(), "generation",
-                     (json_int_t)lblink_generation(c->lb), "services", services);
+    return json_pack("{s:i, s:s, s:I, s:o}", "schema", STORE_SCHEMA, "boot", clock_boot_id(),
+                     "generation", (json_int_t)lblink_generation(c->lb), "services", services);
 }
 
 static void save(struct store *st)
@@ -72,6 +74,14 @@ static void save(struct store *st)
 static void on_store_timer(void *arg) /* timer */
 {
     save(arg);
+}
+
+void store_forget(const char *state_dir)
+{
+    AUTO(mem_freep) char *path = mem_printf("%s/ctl.json", state_dir);
+
+    if (unlink(path) < 0 && errno != ENOENT)
+        log_warn("saved state not removed", "path=%s reason=\"%s\"", path, strerror(errno));
 }
 
 struct store *store_new(struct ctl *c, const char *state_dir)
@@ -135,7 +145,8 @@ static void load_slots(struct service *s, const json_t *slots)
             s->places[i].s.generation = (uint64_t)generation;
         if (replaced > 0)
             s->places[i].s.replaced = (unsigned)replaced;
-        (void)snprintf(s->places[i].ready_token, sizeof s->places[i].ready_token, "%s", token != NULL ? token : "");
+        (void)snprintf(s->places[i].ready_token, sizeof s->places[i].ready_token, "%s",
+                       token != NULL ? token : "");
     }
 }
 
@@ -195,7 +206,8 @@ void store_load(struct store *st)
     same_boot = strcmp(clock_boot_id(), proto_str(doc, "boot", "")) == 0;
     lblink_set_generation(st->c->lb, number(doc, "generation"));
     for (size_t i = 0; i < st->c->services_n; i++) {
-        const json_t *row = json_object_get(json_object_get(doc, "services"), st->c->services[i].c->name);
+        const json_t *row =
+            json_object_get(json_object_get(doc, "services"), st->c->services[i].c->name);
 
         if (row != NULL)
             load_service(&st->c->services[i], row, same_boot);

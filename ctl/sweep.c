@@ -71,11 +71,13 @@ static void target_end(struct target *t, enum rt_result r, const char *verb, con
     if (r != RT_OK && r != RT_GONE) {
         char q[200];
 
-        log_warn("engine call failed", "service=%s container=%.12s call=%s result=%s reason=\"%s\"", t->service, t->id,
-                 verb, rt_result_name(r), str_quote(sv_of(e != NULL ? e->msg : ""), q, sizeof q));
+        log_warn("engine call failed", "service=%s container=%.12s call=%s result=%s reason=\"%s\"",
+                 t->service, t->id, verb, rt_result_name(r),
+                 str_quote(sv_of(e != NULL ? e->msg : ""), q, sizeof q));
         s->e = e != NULL ? *e : s->e;
     } else {
-        log_info("instance removed", "service=%s container=%.12s reason=\"asked for by the operator\"", t->service,
+        log_info("instance removed",
+                 "service=%s container=%.12s reason=\"asked for by the operator\"", t->service,
                  t->id);
         s->removed++;
     }

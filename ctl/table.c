@@ -24,7 +24,8 @@ static bool in_table(const struct place *p)
 {
     uint16_t port;
 
-    return p->s.state == SLOT_READY && p->service->c->routes.n > 0 && model_backend_host(p, &port)[0] != '\0';
+    return p->s.state == SLOT_READY && p->service->c->routes.n > 0 &&
+           model_backend_host(p, &port)[0] != '\0';
 }
 
 static json_t *build_backends(const struct service *s)
@@ -37,8 +38,9 @@ static json_t *build_backends(const struct service *s)
         const char *host = model_backend_host(p, &port);
 
         if (in_table(p))
-            (void)json_array_append_new(backends, json_pack("{s:i, s:s, s:s, s:i}", "slot", (int)i, "instance",
-                                                            p->s.cur.token, "address", host, "port", (int)port));
+            (void)json_array_append_new(backends, json_pack("{s:i, s:s, s:s, s:i}", "slot", (int)i,
+                                                            "instance", p->s.cur.token, "address",
+                                                            host, "port", (int)port));
     }
     return backends;
 }
@@ -54,9 +56,10 @@ json_t *table_build(const struct ctl *c)
             continue;
         (void)json_array_append_new(
             services,
-            json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes", build_routes(s->c),
-                      "count_ignore", build_ignore(s->c), "retry_after_s", (int)model_retry_after_s(s),
-                      "connect_timeout_ms", (json_int_t)s->c->connect_timeout_ms, "response_timeout_ms",
+            json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes",
+                      build_routes(s->c), "count_ignore", build_ignore(s->c), "retry_after_s",
+                      (int)model_retry_after_s(s), "connect_timeout_ms",
+                      (json_int_t)s->c->connect_timeout_ms, "response_timeout_ms",
                       (json_int_t)s->c->response_timeout_ms, "backends", build_backends(s)));
     }
     return json_pack("{s:o}", "services", services);

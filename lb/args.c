@@ -8,12 +8,15 @@
 #include "lb/table.h"
 
 const char args_help[] =
-    "usage: lbd -c FILE [--listen ADDR:PORT]... [--workers N] [--state-dir DIR] [--run-dir DIR] [--user NAME]\n"
+    "usage: lbd -c FILE [--listen ADDR:PORT]... [--workers N] [--state-dir DIR] [--run-dir DIR] "
+    "[--user NAME]\n"
     "\n"
-    "The balancer of lbctl: forwards HTTP requests to the backends that ctld tells it over RUN_DIR/lb.sock.\n"
+    "The balancer of lbctl: forwards HTTP requests to the backends that ctld tells it over "
+    "RUN_DIR/lb.sock.\n"
     "\n"
     "  -c, --config FILE       configuration (default /etc/lbctl/lbctl.yaml)\n"
-    "      --listen ADDR:PORT  listen here instead of where the configuration says; may be repeated\n"
+    "      --listen ADDR:PORT  listen here instead of where the configuration says; may be "
+    "repeated\n"
     "      --workers N         event threads; 0: one per CPU\n"
     "      --state-dir DIR     where the last table is kept (default /var/lib/lbctl)\n"
     "      --run-dir DIR       where the sockets are (default /run/lbctl)\n"
@@ -21,7 +24,8 @@ const char args_help[] =
     "  -h, --help              this text\n"
     "  -V, --version           version\n"
     "\n"
-    "Signals: SIGTERM or SIGINT finishes requests in flight, at most 10 s; a second one ends at once.\n";
+    "Signals: SIGTERM or SIGINT finishes requests in flight, at most 10 s; a second one ends at "
+    "once.\n";
 
 enum { OPT_LISTEN = 256, OPT_WORKERS, OPT_STATE_DIR, OPT_RUN_DIR, OPT_USER };
 

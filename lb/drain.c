@@ -45,8 +45,8 @@ static json_t *receipt(const struct record *r, uint64_t now_ms)
     return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I}", "drained", r->drained, "known",
                      requests > 0, "generation", (json_int_t)r->generation, "in_flight_at_mark",
                      (json_int_t)r->in_flight_at_mark, "in_flight", (json_int_t)in_flight,
-                     "after_mark",
-                     (json_int_t)(r->marked ? requests - r->requests_at_mark : 0), "took_ms",
+                     "after_mark", (json_int_t)(r->marked ? requests - r->requests_at_mark : 0),
+                     "took_ms",
                      (json_int_t)(r->marked ? (r->drained ? r->zero_ms : now_ms) - r->mark_ms : 0));
 }
 
@@ -76,7 +76,8 @@ static void record_free(struct record *r)
 {
     for (unsigned i = 0; i < DRAIN_ASKS_MAX; i++) {
         if (r->waits[i].used) {
-            chan_refuse(r->waits[i].ask, "instance '%s' is in the table again", r->backend->instance);
+            chan_refuse(r->waits[i].ask, "instance '%s' is in the table again",
+                        r->backend->instance);
             timer_fini(&r->waits[i].timer);
         }
     }
@@ -134,7 +135,8 @@ static bool has(const struct table *t, const struct backend *b)
     return table_find_backend(t, b->service->name, b->instance) == b;
 }
 
-void drain_book_push(struct drain_book *d, const struct table *before, const struct table *now, uint64_t push)
+void drain_book_push(struct drain_book *d, const struct table *before, const struct table *now,
+                     uint64_t push)
 {
     LIST_EACH(n, &d->records)
     {
@@ -202,8 +204,8 @@ void drain_book_check(struct drain_book *d, struct backend *b, uint64_t now_ms)
     }
 }
 
-void drain_book_wait(struct drain_book *d, struct chan_ask ask, const struct table *now, const char *service,
-                     const char *instance, uint64_t timeout_ms)
+void drain_book_wait(struct drain_book *d, struct chan_ask ask, const struct table *now,
+                     const char *service, const char *instance, uint64_t timeout_ms)
 {
     struct record *r = find(d, service, instance);
 

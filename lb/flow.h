@@ -7,12 +7,12 @@
 #include "lb/core/http_chunk.h"
 #include "lb/sock.h"
 
-/* One direction of an exchange: a head of ours, then the body from one socket to the other, taken out of its
- * framing and put into the next one's. Never holds more than the source's one buffer, and reads on only when
- * everything has been written: that is the back-pressure.
+/* One direction of an exchange: a head of ours, then the body from one socket to the other, taken
+ * out of its framing and put into the next one's. Never holds more than the source's one buffer,
+ * and reads on only when everything has been written: that is the back-pressure.
  *
- * Framing owns the bytes: of the source's buffer only what belongs to this message is ever used; the next
- * message's bytes stay behind src->in_at. */
+ * Framing owns the bytes: of the source's buffer only what belongs to this message is ever used;
+ * the next message's bytes stay behind src->in_at. */
 enum flow_result {
     FLOW_BLOCKED, /* waits for a socket: waits_src, waits_dst */
     FLOW_DONE,    /* everything came and was written */
@@ -38,14 +38,15 @@ struct flow {
     bool sent;                 /* at least one byte was written since flow_head() */
     /* output under way: the head, a chunk line, payload, the end of a chunk */
     const char *head;
-    char *head_copy;           /* what a socket did not take of it; of the worker's large buffers */
+    char *head_copy; /* what a socket did not take of it; of the worker's large buffers */
     const char *post;
     uint32_t head_n, body_n;
     uint8_t pre_at, pre_n, post_n;
     char pre[HTTP_CHUNK_LINE_MAX];
 };
 
-/* A message whose body begins at src->in_at. keep: hold on to it for flow_rewind() as long as there is room. */
+/* A message whose body begins at src->in_at. keep: hold on to it for flow_rewind() as long as there
+ * is room. */
 void flow_init(struct flow *f, struct sock *src, struct sock *dst, enum http_framing in,
                enum http_framing out, uint64_t length, bool keep);
 /* Begin, or begin again, with a head (borrowed until the next flow_pump() returns). */

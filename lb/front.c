@@ -228,7 +228,8 @@ static void look_at_client(struct client *c)
         xchg_client_gone(c->x);
 }
 
-static void on_client_event(evutil_socket_t fd UNUSED, short what, void *arg) /* event_callback_fn; worker */
+static void on_client_event(evutil_socket_t fd UNUSED, short what,
+                            void *arg) /* event_callback_fn; worker */
 {
     struct client *c = CAST(arg, client, CLIENT_MAGIC);
 

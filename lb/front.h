@@ -7,15 +7,17 @@
 #include "lb/sock.h"
 #include "lb/worker.h"
 
-/* Client connections of a worker: accepting, request heads, one exchange after the other, the end. */
+/* Client connections of a worker: accepting, request heads, one exchange after the other, the end.
+ */
 struct xchg;
 
 enum {
-    FRONT_HEAD_MS = 10000,    /* from the first byte of a request head to its last: 408 */
-    FRONT_IDLE_MS = 60000,    /* between requests, and before the first */
-    FRONT_LINGER_MS = 5000,   /* reading on after a last answer, so that it is not lost in a reset */
+    FRONT_HEAD_MS = 10000,  /* from the first byte of a request head to its last: 408 */
+    FRONT_IDLE_MS = 60000,  /* between requests, and before the first */
+    FRONT_LINGER_MS = 5000, /* reading on after a last answer, so that it is not lost in a reset */
     FRONT_PROGRESS_MS = 30000, /* a client that neither sends nor takes a byte we wait for */
-    FRONT_FIN_MS = 5000,      /* a client that has closed its sending side is taken for gone after this */
+    FRONT_FIN_MS =
+        5000, /* a client that has closed its sending side is taken for gone after this */
 };
 
 enum front_phase { FRONT_IDLE, FRONT_HEAD, FRONT_BUSY, FRONT_LINGER };
@@ -31,11 +33,12 @@ struct client {
     uint32_t msg_at; /* where the current request begins in s.in */
     bool trusted;    /* the peer's X-Forwarded-* fields are believed */
     uint8_t peer_n;
-    char peer[46];   /* INET6_ADDRSTRLEN */
+    char peer[46]; /* INET6_ADDRSTRLEN */
 };
 
 size_t front_client_size(void);
-void front_on_listener(evutil_socket_t fd, short what, void *arg); /* event_callback_fn; arg: struct listener */
+void front_on_listener(evutil_socket_t fd, short what,
+                       void *arg);        /* event_callback_fn; arg: struct listener */
 void front_accept_last(struct worker *w); /* what waits in the backlogs, before they are closed */
 void front_stop_all(struct worker *w, bool now);
 

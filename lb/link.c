@@ -34,22 +34,22 @@ struct link {
     struct table *current; /* the last one that every worker uses; counted */
     struct list pushes;
     uint64_t push_id;
-    uint64_t pusher;       /* channel of the last push: generations grow within one */
-    char *saved;           /* what table.json holds, without the generation */
+    uint64_t pusher; /* channel of the last push: generations grow within one */
+    char *saved;     /* what table.json holds, without the generation */
     struct drain_book *drains;
     char boot[64];
-    struct timer stats;    /* a report is due */
+    struct timer stats; /* a report is due */
     uint64_t reported_ms;
     struct letter dirty_letter;
-    atomic_bool dirty;     /* dirty_letter is under way, or a report is due: nobody posts another */
+    atomic_bool dirty; /* dirty_letter is under way, or a report is due: nobody posts another */
     uint64_t full_ms;
 };
 
 /* ---- counters ---- */
 
-/* When did the counting begin that no report has told yet? A worker notes the time, then counts; we take the
- * time, then read the count. A count seen without its time came in between, so the time is now; a time
- * without its count waits for it. */
+/* When did the counting begin that no report has told yet? A worker notes the time, then counts; we
+ * take the time, then read the count. A count seen without its time came in between, so the time is
+ * now; a time without its count waits for it. */
 static uint64_t take_first(struct service *s, uint64_t *ret_counted)
 {
     uint64_t first = 0, counted = 0;
@@ -149,7 +149,8 @@ static void save(struct link *l, const struct table *t)
     json_t *doc;
     struct err e;
 
-    if (l->c.state_path == NULL || dump == NULL || (l->saved != NULL && strcmp(dump, l->saved) == 0)) {
+    if (l->c.state_path == NULL || dump == NULL ||
+        (l->saved != NULL && strcmp(dump, l->saved) == 0)) {
         mem_free(dump);
         return;
     }
@@ -193,7 +194,8 @@ static void push_adopted(struct link *l, uint64_t id)
     }
 }
 
-static void on_table_set(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg) /* main */
+static void on_table_set(struct chan *ch, struct chan_ask ask, const json_t *body,
+                         void *arg) /* main */
 {
     struct link *l = arg;
     uint64_t generation = proto_uint(body, "generation", 0);
@@ -225,7 +227,8 @@ static void on_table_set(struct chan *ch, struct chan_ask ask, const json_t *bod
         worker_send_table(l->workers[i], t, p->id);
 }
 
-static void on_drain_wait(struct chan *ch UNUSED, struct chan_ask ask, const json_t *body, void *arg) /* main */
+static void on_drain_wait(struct chan *ch UNUSED, struct chan_ask ask, const json_t *body,
+                          void *arg) /* main */
 {
     struct link *l = arg;
 
@@ -233,7 +236,8 @@ static void on_drain_wait(struct chan *ch UNUSED, struct chan_ask ask, const jso
                     proto_str(body, "instance", ""), proto_uint(body, "timeout_ms", 0));
 }
 
-static void on_stats_get(struct chan *ch UNUSED, struct chan_ask ask, const json_t *body UNUSED, void *arg) /* main */
+static void on_stats_get(struct chan *ch UNUSED, struct chan_ask ask, const json_t *body UNUSED,
+                         void *arg) /* main */
 {
     chan_answer(ask, stats(arg));
 }
@@ -302,8 +306,8 @@ static void open_hint(struct letter *letter, void *owner) /* letter; main */
 
     if (now - b->hinted_ms >= HINT_EVERY_MS) {
         b->hinted_ms = now;
-        log_info("backend fault", "service=%s slot=%u instance=%s reason=%s", b->service->name, b->slot,
-                 b->instance, ll->text);
+        log_info("backend fault", "service=%s slot=%u instance=%s reason=%s", b->service->name,
+                 b->slot, b->instance, ll->text);
         chan_hub_event(l->hub, MSG_EV_BACKEND,
                        json_pack("{s:s, s:i, s:s, s:s}", "service", b->service->name, "slot",
                                  (int)b->slot, "instance", b->instance, "reason", ll->text));
@@ -392,7 +396,8 @@ bool link_open(struct link *l, struct err *e)
         .on_close = on_channel_close,
     };
 
-    return chan_hub_new(l->c.loop, &c, &l->hub, e) && chan_hub_listen(l->hub, l->c.sock_path, 0660, e);
+    return chan_hub_new(l->c.loop, &c, &l->hub, e) &&
+           chan_hub_listen(l->hub, l->c.sock_path, 0660, e);
 }
 
 void link_set_workers(struct link *l, struct worker **workers, unsigned n, struct table *first)
@@ -402,7 +407,8 @@ void link_set_workers(struct link *l, struct worker **workers, unsigned n, struc
     if (first != NULL) {
         l->latest = table_ref(first);
         l->current = table_ref(first);
-        l->saved = json_dumps(json_object_get(first->body, "services"), JSON_COMPACT | JSON_SORT_KEYS);
+        l->saved =
+            json_dumps(json_object_get(first->body, "services"), JSON_COMPACT | JSON_SORT_KEYS);
         if (l->c.on_table != NULL)
             l->c.on_table(first, l->c.arg);
     }

@@ -8,16 +8,16 @@
 #include "lb/table.h"
 #include "lb/worker.h"
 
-/* lbd's side of lb.sock, on the main thread: tables in, receipts and counters out; and where the workers'
- * letters arrive. */
+/* lbd's side of lb.sock, on the main thread: tables in, receipts and counters out; and where the
+ * workers' letters arrive. */
 struct link;
 
 struct link_config {
     struct loop *loop;
     const char *sock_path;
-    const char *state_path;          /* table.json; NULL: not saved */
-    const json_t *listen;            /* addresses to save beside the table; borrowed, constant */
-    void (*on_stopped)(void *arg);   /* a worker's loop has ended */
+    const char *state_path;        /* table.json; NULL: not saved */
+    const json_t *listen;          /* addresses to save beside the table; borrowed, constant */
+    void (*on_stopped)(void *arg); /* a worker's loop has ended */
     void (*on_table)(struct table *t, void *arg); /* every worker uses it */
     void *arg;
 };
@@ -32,7 +32,8 @@ void link_free(struct link *l); /* the workers have been joined */
 void link_post_adopted(struct link *l, uint64_t push);
 void link_post_drained(struct link *l, struct backend *b);
 void link_post_hint(struct link *l, struct backend *b, const char *reason); /* a string constant */
-void link_post_dirty(struct link *l); /* counters changed; costs a load when that is known already */
+void link_post_dirty(
+    struct link *l); /* counters changed; costs a load when that is known already */
 void link_post_full(struct link *l, const char *of_what);
 void link_post_stopped(struct link *l);
 

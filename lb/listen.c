@@ -32,7 +32,8 @@ bool listen_parse(const char *text, struct conf_addr *ret, struct err *e)
         host.p++;
         host.n -= 2;
     }
-    if (host.n == 0 || host.n >= sizeof(ret->host) || !str_to_u64(sv_of(colon + 1), 1, 65535, &port, NULL))
+    if (host.n == 0 || host.n >= sizeof(ret->host) ||
+        !str_to_u64(sv_of(colon + 1), 1, 65535, &port, NULL))
         return err_set(e, "'%s' must be ADDRESS:PORT, such as 0.0.0.0:80", text);
     memcpy(ret->host, host.p, host.n);
     ret->host[host.n] = '\0';
@@ -67,8 +68,8 @@ static struct sv next_word(struct sv *rest)
     return word;
 }
 
-/* A line of /proc/net/tcp: "sl local_address rem_address st queues tr retrnsmt uid timeout inode ...". Is it a
- * listening socket (st 0A) on the port? */
+/* A line of /proc/net/tcp: "sl local_address rem_address st queues tr retrnsmt uid timeout inode
+ * ...". Is it a listening socket (st 0A) on the port? */
 static bool line_matches(struct sv line, uint16_t port, uint64_t *ret_inode)
 {
     struct sv word[10];
@@ -77,8 +78,8 @@ static bool line_matches(struct sv line, uint16_t port, uint64_t *ret_inode)
     snprintf(want, sizeof(want), ":%04X", port);
     for (unsigned i = 0; i < ARRAY_LEN(word); i++)
         word[i] = next_word(&line);
-    return word[1].n > 5 && memcmp(word[1].p + word[1].n - 5, want, 5) == 0 && sv_eq(word[3], "0A") &&
-           str_to_u64(word[9], 1, UINT64_MAX, ret_inode, NULL);
+    return word[1].n > 5 && memcmp(word[1].p + word[1].n - 5, want, 5) == 0 &&
+           sv_eq(word[3], "0A") && str_to_u64(word[9], 1, UINT64_MAX, ret_inode, NULL);
 }
 
 static bool find_inode(const char *path, uint16_t port, uint64_t *ret)
@@ -184,7 +185,8 @@ static int open_one(const struct conf_addr *a, bool v6_only, bool share, bool ac
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
     if (share)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-    if (bind(fd, (struct sockaddr *)(void *)&sa, len) == 0 && (!accepting || listen(fd, LISTEN_BACKLOG) == 0))
+    if (bind(fd, (struct sockaddr *)(void *)&sa, len) == 0 &&
+        (!accepting || listen(fd, LISTEN_BACKLOG) == 0))
         return fd;
     saved = errno;
     close(fd);
@@ -200,19 +202,23 @@ static bool explain(const struct conf_addr *a, struct err *e)
     listen_format(a, text, sizeof(text));
     if (error == EADDRINUSE) {
         find_holder(a->port, holder, sizeof(holder));
-        return err_set(e, "cannot listen on %s: the port is in use%s%s; stop that program or choose another port "
-                          "(listen: in the configuration, or --listen)",
-                       text, holder[0] != '\0' ? " by " : "", holder);
+        return err_set(
+            e,
+            "cannot listen on %s: the port is in use%s%s; stop that program or choose another port "
+            "(listen: in the configuration, or --listen)",
+            text, holder[0] != '\0' ? " by " : "", holder);
     }
     if (error == EACCES)
-        return err_set(e, "cannot listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE", text);
+        return err_set(e, "cannot listen on %s: ports below 1024 need root or CAP_NET_BIND_SERVICE",
+                       text);
     errno = error;
     return err_sys(e, "listen on %s", text);
 }
 
 bool listen_open(const struct conf_addr *a, bool v6_only, unsigned n, int *ret_fds, struct err *e)
 {
-    /* Sockets that share a port let any process of the same user join in: first make sure that nobody has it. */
+    /* Sockets that share a port let any process of the same user join in: first make sure that
+     * nobody has it. */
     int probe = open_one(a, v6_only, false, false);
 
     if (probe < 0)

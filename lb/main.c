@@ -12,11 +12,11 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/base/notify.h"
 #include "common/ev/loop.h"
 #include "lb/args.h"
 #include "lb/link.h"
 #include "lb/listen.h"
-#include "lb/notify.h"
 #include "lb/saved.h"
 #include "lb/site.h"
 #include "lb/worker.h"
@@ -24,7 +24,7 @@
 enum {
     EXIT_FAILED = 1,
     EXIT_USAGE = 64,
-    STOP_MS = 10000,      /* requests in flight get this long when we are told to stop */
+    STOP_MS = 10000, /* requests in flight get this long when we are told to stop */
     CLIENTS_MAX = 20000,
     DESCRIPTORS_WANTED = 65536,
     DESCRIPTORS_OWN = 128, /* listeners, loops, channels, logs, the status page */
@@ -89,8 +89,8 @@ static const char *first_of(const char *a, const char *b, const char *c)
     return a != NULL ? a : b != NULL ? b : c;
 }
 
-/* The configuration is wanted for few things; when it is broken, what was saved and the command line may do. A
- * traffic path must not stay down because somebody mistyped a service. */
+/* The configuration is wanted for few things; when it is broken, what was saved and the command
+ * line may do. A traffic path must not stay down because somebody mistyped a service. */
 static int setup_all(struct setup *s, const struct args *a)
 {
     AUTO(conf_freep) struct conf *conf = NULL;
@@ -149,7 +149,8 @@ static unsigned raise_limits(void)
         (void)setrlimit(RLIMIT_NOFILE, &r);
         (void)getrlimit(RLIMIT_NOFILE, &r);
     }
-    usable = r.rlim_cur > 2 * DESCRIPTORS_OWN ? (r.rlim_cur - DESCRIPTORS_OWN) / 2 : r.rlim_cur / 4 + 1;
+    usable =
+        r.rlim_cur > 2 * DESCRIPTORS_OWN ? (r.rlim_cur - DESCRIPTORS_OWN) / 2 : r.rlim_cur / 4 + 1;
     return usable < CLIENTS_MAX ? (unsigned)usable : CLIENTS_MAX;
 }
 
@@ -193,8 +194,11 @@ static bool become(const struct setup *s, const char *user, struct err *e)
     if (pw == NULL)
         return err_set(e, "--user: there is no user '%s'", user);
     if (geteuid() != 0)
-        return pw->pw_uid == geteuid() ? true : err_set(e, "--user %s: only root may change the user", user);
-    if (chown(s->state_dir, pw->pw_uid, pw->pw_gid) < 0 || chown(s->run_dir, pw->pw_uid, pw->pw_gid) < 0 ||
+        return pw->pw_uid == geteuid()
+                   ? true
+                   : err_set(e, "--user %s: only root may change the user", user);
+    if (chown(s->state_dir, pw->pw_uid, pw->pw_gid) < 0 ||
+        chown(s->run_dir, pw->pw_uid, pw->pw_gid) < 0 ||
         (chown(s->table_file, pw->pw_uid, pw->pw_gid) < 0 && errno != ENOENT) ||
         chown(s->lock_file, pw->pw_uid, pw->pw_gid) < 0)
         return err_sys(e, "give the directories to user %s", user);
@@ -231,7 +235,7 @@ static void on_stop_signal(void *arg, int signo) /* loop_on_signal; main */
 
     log_info(d->stopping ? "stopping at once" : "stopping", "signal=%d", signo);
     if (!d->stopping) {
-        notify_manager("STOPPING=1");
+        notify_supervisor("STOPPING=1");
         timer_in(&d->stop_timer, STOP_MS);
     }
     stop_workers(d, d->stopping);
@@ -271,8 +275,8 @@ static bool start_workers(struct lbd *d, const int *fds, struct err *e)
         first = NULL;
     }
     for (unsigned i = 0; i < d->setup.workers; i++) {
-        if (!worker_start(&d->shared, i, fds + i * d->setup.listen_n, (unsigned)d->setup.listen_n, first,
-                          &d->workers[i], e))
+        if (!worker_start(&d->shared, i, fds + i * d->setup.listen_n, (unsigned)d->setup.listen_n,
+                          first, &d->workers[i], e))
             return false; /* the process ends; nothing to undo */
         d->running++;
     }
@@ -295,7 +299,8 @@ static bool start(struct lbd *d, const struct args *a, struct err *e)
     d->shared.clients_max = raise_limits();
     d->shared.workers = s->workers;
     d->workers = mem_array(s->workers, sizeof(*d->workers));
-    if (!open_dirs(s, e) || !open_ports(s, fds, e) || !become(s, a->user, e) || !loop_new(&d->loop, e))
+    if (!open_dirs(s, e) || !open_ports(s, fds, e) || !become(s, a->user, e) ||
+        !loop_new(&d->loop, e))
         return false;
     lc.loop = d->loop;
     timer_init(&d->stop_timer, d->loop, on_stop_timer, d);
@@ -355,9 +360,9 @@ int main(int argc, char **argv)
         log_error("cannot start", "reason=\"%s\"", e.msg);
         return EXIT_FAILED;
     }
-    log_info("ready", "workers=%u connections_max=%u table=%s", d.setup.workers, d.shared.clients_max,
-             d.setup.first_table != NULL ? "saved" : "none");
-    notify_manager("READY=1");
+    log_info("ready", "workers=%u connections_max=%u table=%s", d.setup.workers,
+             d.shared.clients_max, d.setup.first_table != NULL ? "saved" : "none");
+    notify_supervisor("READY=1");
     if (!loop_run(d.loop, &e))
         log_error("main loop failed", "reason=\"%s\"", e.msg);
     finish(&d);

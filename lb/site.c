@@ -34,7 +34,8 @@ static void on_request(struct evhttp_request *req, void *arg) /* evhttp callback
     struct buf page;
 
     buf_init(&page, PAGE_MAX);
-    if (body == NULL || !site_render(s->table, &page) || evbuffer_add(body, page.data, page.len) < 0) {
+    if (body == NULL || !site_render(s->table, &page) ||
+        evbuffer_add(body, page.data, page.len) < 0) {
         evhttp_send_error(req, HTTP_INTERNAL, NULL);
     } else {
         evhttp_add_header(out, "Content-Type", "text/html; charset=utf-8");

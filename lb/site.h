@@ -6,8 +6,9 @@
 #include "common/base/err.h"
 #include "lb/table.h"
 
-/* The page that lbd answers itself: an HTTP server (libevent's) in a thread of its own, behind an internal Unix
- * socket. The front reaches it like any backend, so that it needs no second way to a client. */
+/* The page that lbd answers itself: an HTTP server (libevent's) in a thread of its own, behind an
+ * internal Unix socket. The front reaches it like any backend, so that it needs no second way to a
+ * client. */
 struct site;
 
 bool site_start(const char *sock_path, struct site **ret, struct err *e) MUST_CHECK;

@@ -3,8 +3,8 @@
 
 #include <stddef.h>
 
-/* A free list of objects of one size, for one thread: what is given back is taken again first, while it is
- * still in the cache. At most `keep` objects wait in it. Contents are not cleared. */
+/* A free list of objects of one size, for one thread: what is given back is taken again first,
+ * while it is still in the cache. At most `keep` objects wait in it. Contents are not cleared. */
 struct slab {
     size_t size;
     unsigned keep, n;

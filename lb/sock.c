@@ -108,8 +108,8 @@ enum sock_result sock_read(struct sock *s)
     if (n > 0) {
         s->in_end += (uint32_t)n;
         s->filled = (size_t)n == room;
-        /* A short read has drained the socket; what comes later raises a new edge. But an end that was
-         * announced already raises none. */
+        /* A short read has drained the socket; what comes later raises a new edge. But an end that
+         * was announced already raises none. */
         if (!s->filled && !s->fin)
             s->rd = false;
         return SOCK_OK;

@@ -12,25 +12,27 @@
 
 struct worker;
 
-/* A non-blocking stream socket on a worker's loop: the transport under the codec (TLS would stand here).
+/* A non-blocking stream socket on a worker's loop: the transport under the codec (TLS would stand
+ * here).
  *
- * One edge-triggered event for reading, writing and the peer's end, added once. Readiness is remembered: a
- * socket is taken to be readable (writable) until the kernel says otherwise. Bytes that came and are not used
- * yet lie in in[in_at..in_end); the buffer comes from the worker's free lists when there is something to read,
- * and goes back when the message is over, so that an idle connection has none. */
+ * One edge-triggered event for reading, writing and the peer's end, added once. Readiness is
+ * remembered: a socket is taken to be readable (writable) until the kernel says otherwise. Bytes
+ * that came and are not used yet lie in in[in_at..in_end); the buffer comes from the worker's free
+ * lists when there is something to read, and goes back when the message is over, so that an idle
+ * connection has none. */
 struct sock {
     struct worker *w;
     int fd;
     bool rd, wr;
-    bool fin;  /* the peer's end was announced: a short read does not mean "drained" */
-    bool eof;  /* read to the end */
+    bool fin;    /* the peer's end was announced: a short read does not mean "drained" */
+    bool eof;    /* read to the end */
     bool dead;   /* a read failed: nothing more comes */
     bool w_dead; /* a write failed; what the peer had said before may still be read */
     bool filled; /* the last read took all the room there was: a larger buffer pays */
     char *in;
     uint32_t in_cap, in_at, in_end;
-    uint64_t deadline_ms;    /* 0: none */
-    struct wheel_node clock; /* set to the deadline or, lazily, to an earlier one */
+    uint64_t deadline_ms;            /* 0: none */
+    struct wheel_node clock;         /* set to the deadline or, lazily, to an earlier one */
     void (*expired)(struct sock *s); /* the deadline passed; it is cleared before */
     struct event ev;
 };
@@ -43,19 +45,20 @@ bool sock_open(struct sock *s, struct worker *w, int fd, event_callback_fn fn, v
 void sock_note(struct sock *s, short what);
 void sock_close(struct sock *s); /* idempotent; the buffer goes back too */
 
-/* Make sure that there is a buffer. large: one of the larger kind, if it is empty. false: out of memory. */
+/* Make sure that there is a buffer. large: one of the larger kind, if it is empty. false: out of
+ * memory. */
 bool sock_want_buffer(struct sock *s, bool large);
 void sock_drop_buffer(struct sock *s);
-/* Make room behind in_end while in[from..in_end) must stay: *from becomes 0. false: out of memory, or all of the
- * larger buffer is in use. */
+/* Make room behind in_end while in[from..in_end) must stay: *from becomes 0. false: out of memory,
+ * or all of the larger buffer is in use. */
 bool sock_make_room(struct sock *s, uint32_t *from);
 /* Read into the free end of the buffer, which must not be empty. */
 enum sock_result sock_read(struct sock *s);
 /* Write; *ret_n bytes were taken. SOCK_AGAIN: not all. */
 enum sock_result sock_write(struct sock *s, const struct iovec *v, unsigned n, size_t *ret_n);
 
-/* Deadlines move at every request, so a later one only writes it down; the wheel finds out when the earlier
- * one comes up. 0 clears. */
+/* Deadlines move at every request, so a later one only writes it down; the wheel finds out when the
+ * earlier one comes up. 0 clears. */
 void sock_clock(struct sock *s, uint64_t at_ms);
 void sock_clock_up(struct sock *s, uint64_t now_ms); /* the wheel's node came up */
 

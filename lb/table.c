@@ -123,8 +123,9 @@ struct backend *table_find_backend(const struct table *t, const char *service, c
     return NULL;
 }
 
-static bool add_backend(struct table *t, struct table_service *ts, const json_t *spec, unsigned workers,
-                        const struct table *before, table_past_fn *past, void *past_arg, struct err *e)
+static bool add_backend(struct table *t, struct table_service *ts, const json_t *spec,
+                        unsigned workers, const struct table *before, table_past_fn *past,
+                        void *past_arg, struct err *e)
 {
     const char *name = ts->service->name, *instance = proto_str(spec, "instance", "");
     const char *address = proto_str(spec, "address", "");
@@ -136,14 +137,15 @@ static bool add_backend(struct table *t, struct table_service *ts, const json_t 
     b = table_find_backend(before, name, instance);
     if (b == NULL && past != NULL)
         b = past(past_arg, name, instance);
-    if (b != NULL && b->service == ts->service && b->port == port && strcmp(b->address, address) == 0) {
+    if (b != NULL && b->service == ts->service && b->port == port &&
+        strcmp(b->address, address) == 0) {
         backend_ref(b);
     } else {
         b = backend_new(ts->service, instance, workers);
         if (!set_address(b, address, port)) {
             backend_unref(b);
-            return err_set(e, "service '%s': '%s' port %u is no address of a backend", name, address,
-                           port);
+            return err_set(e, "service '%s': '%s' port %u is no address of a backend", name,
+                           address, port);
         }
     }
     b->slot = (unsigned)proto_uint(spec, "slot", 0); /* the same for the same instance */
@@ -163,7 +165,8 @@ static bool add_routes(struct table *t, unsigned index, const json_t *routes, st
         struct route *to = &t->routes[t->routes_n];
 
         if (!route_prefix_clean(sv_of(text), &to->prefix))
-            return err_set(e, "service '%s': route '%s' must begin with / and have no query", name, text);
+            return err_set(e, "service '%s': route '%s' must begin with / and have no query", name,
+                           text);
         for (size_t k = 0; k < t->routes_n; k++) {
             struct sv p = t->routes[k].prefix;
 
@@ -176,8 +179,9 @@ static bool add_routes(struct table *t, unsigned index, const json_t *routes, st
     return true;
 }
 
-static bool add_service(struct table *t, const json_t *spec, unsigned workers, const struct table *before,
-                        table_past_fn *past, void *past_arg, struct err *e)
+static bool add_service(struct table *t, const json_t *spec, unsigned workers,
+                        const struct table *before, table_past_fn *past, void *past_arg,
+                        struct err *e)
 {
     const char *name = proto_str(spec, "name", "");
     const struct table_service *old = find_service(before, name);
@@ -213,8 +217,8 @@ static void table_unrefp(struct table **t)
     table_unref(*t);
 }
 
-bool table_new(const json_t *body, unsigned workers, const struct table *before, table_past_fn *past,
-               void *past_arg, struct table **ret, struct err *e)
+bool table_new(const json_t *body, unsigned workers, const struct table *before,
+               table_past_fn *past, void *past_arg, struct table **ret, struct err *e)
 {
     AUTO(table_unrefp) struct table *t = mem_zalloc(sizeof(*t));
     const json_t *services;
@@ -275,7 +279,8 @@ uint64_t cells_sum(const struct cell *cells, unsigned n, size_t member_offset)
     for (unsigned i = 0; i < n; i++) {
         const char *at = (const char *)&cells[i] + member_offset;
 
-        sum += atomic_load_explicit((const _Atomic uint64_t *)(const void *)at, memory_order_relaxed);
+        sum +=
+            atomic_load_explicit((const _Atomic uint64_t *)(const void *)at, memory_order_relaxed);
     }
     return sum;
 }

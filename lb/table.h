@@ -12,31 +12,33 @@
 
 /* What ctld pushes, as the workers use it.
  *
- * A table is built once by the main thread, never modified, counted, and swapped by letter. What lives longer
- * than a table hangs below it: a service (its cursor, its counters) as long as a table names it, a backend as
- * long as a table or a request holds it. Counters are per worker, written by that worker only, and summed by
- * the reader. */
+ * A table is built once by the main thread, never modified, counted, and swapped by letter. What
+ * lives longer than a table hangs below it: a service (its cursor, its counters) as long as a table
+ * names it, a backend as long as a table or a request holds it. Counters are per worker, written by
+ * that worker only, and summed by the reader. */
 enum { TABLE_ADDRESS_MAX = 64, TABLE_WORKERS_MAX = 256 };
 
 struct pool;
 
-/* One worker's share of a service's or backend's counters. Twice a cache line, so that no two workers' shares
- * meet in one wherever the array begins. */
+/* One worker's share of a service's or backend's counters. Twice a cache line, so that no two
+ * workers' shares meet in one wherever the array begins. */
 struct cell {
     _Atomic uint64_t requests;
     _Atomic uint64_t in_flight;
-    _Atomic uint64_t counted;  /* services */
-    _Atomic uint64_t first_ms; /* services: the first counted request since the reader last took it; 0: none */
+    _Atomic uint64_t counted; /* services */
+    _Atomic uint64_t
+        first_ms; /* services: the first counted request since the reader last took it; 0: none */
     _Atomic uint64_t errors;   /* services: own 502, 503, 504 */
     _Atomic uint64_t retries;  /* services */
     _Atomic uint64_t failures; /* backends */
-    struct pool *pool;         /* backends: that worker's connections; no other thread looks at it */
+    struct pool *pool; /* backends: that worker's connections; no other thread looks at it */
     char pad[64];
 };
 
 static inline void cell_add(_Atomic uint64_t *c, uint64_t n) /* the owning worker only */
 {
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 struct service {
@@ -85,26 +87,30 @@ struct table {
     unsigned services_n;
     struct route *routes; /* sorted; service: index into services */
     size_t routes_n;
-    json_t *body; /* main thread: what it was made of; strings of routes and ignore lists lie in it */
+    json_t
+        *body; /* main thread: what it was made of; strings of routes and ignore lists lie in it */
 };
 
 /* Where table_new() finds a backend that left an earlier table and may come back. */
 typedef struct backend *table_past_fn(void *arg, const char *service, const char *instance);
 
-/* Build a table from a checked TABLE body (proto.def). `before` is the table until now or NULL: services and
- * backends of the same names live on. Main thread. */
-bool table_new(const json_t *body, unsigned workers, const struct table *before, table_past_fn *past,
-               void *past_arg, struct table **ret, struct err *e) MUST_CHECK;
+/* Build a table from a checked TABLE body (proto.def). `before` is the table until now or NULL:
+ * services and backends of the same names live on. Main thread. */
+bool table_new(const json_t *body, unsigned workers, const struct table *before,
+               table_past_fn *past, void *past_arg, struct table **ret, struct err *e) MUST_CHECK;
 struct table *table_ref(struct table *t); /* any thread, as unref */
 void table_unref(struct table *t);
-struct backend *table_find_backend(const struct table *t, const char *service, const char *instance);
+struct backend *table_find_backend(const struct table *t, const char *service,
+                                   const char *instance);
 
-/* A service and backend of lbd's own, outside of all tables: its status page behind a Unix socket. */
+/* A service and backend of lbd's own, outside of all tables: its status page behind a Unix socket.
+ */
 struct backend *backend_new_unix(const char *path, unsigned workers);
 struct backend *backend_ref(struct backend *b);
 void backend_unref(struct backend *b);
 
 uint64_t cells_sum(const struct cell *cells, unsigned n, size_t member_offset);
-#define CELLS_SUM(obj, member) cells_sum((obj)->cells, (obj)->workers, offsetof(struct cell, member))
+#define CELLS_SUM(obj, member)                                                                     \
+    cells_sum((obj)->cells, (obj)->workers, offsetof(struct cell, member))
 
 #endif

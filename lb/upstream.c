@@ -151,7 +151,8 @@ void upstream_close(struct upstream *u)
     worker_bury(w, &u->grave, free_upstream);
 }
 
-static void on_upstream_event(evutil_socket_t fd UNUSED, short what, void *arg) /* event_callback_fn; worker */
+static void on_upstream_event(evutil_socket_t fd UNUSED, short what,
+                              void *arg) /* event_callback_fn; worker */
 {
     struct upstream *u = CAST(arg, upstream, UPSTREAM_MAGIC);
 
@@ -194,7 +195,8 @@ static bool looks_alive(const struct upstream *u)
 {
     char c;
 
-    return recv(u->s.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    return recv(u->s.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+           (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 static struct upstream *take_idle(struct pool *p, bool look)
@@ -241,7 +243,8 @@ static struct upstream *open_new(struct pool *p, bool *ret_refused)
     return u;
 }
 
-struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look, bool *ret_refused)
+struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look,
+                               bool *ret_refused)
 {
     struct upstream *u = fresh ? NULL : take_idle(p, look);
 

@@ -7,12 +7,13 @@
 #include "lb/sock.h"
 #include "lb/worker.h"
 
-/* Connections of one worker to backends, and their pools: one for each backend, LIFO, so that the connections
- * in use are the warm ones and the rest age out. */
+/* Connections of one worker to backends, and their pools: one for each backend, LIFO, so that the
+ * connections in use are the warm ones and the rest age out. */
 struct xchg;
 
 enum {
-    UPSTREAM_IDLE_MS = 4000, /* below the keep-alive time of every server known to us (Node.js: 5 s) */
+    UPSTREAM_IDLE_MS =
+        4000, /* below the keep-alive time of every server known to us (Node.js: 5 s) */
     UPSTREAM_IDLE_MAX = 256, /* idle connections in one pool */
     UPSTREAM_REQUESTS_MAX = 1000,
 };
@@ -24,8 +25,8 @@ struct pool {
     unsigned refs;
     bool departed; /* not in the table: nothing new goes to it, nothing is kept open */
     unsigned idle_n;
-    struct list idle;     /* of upstreams, the last used first */
-    uint64_t hinted_ms;   /* when the main thread was last told of a fault */
+    struct list idle;   /* of upstreams, the last used first */
+    uint64_t hinted_ms; /* when the main thread was last told of a fault */
 };
 
 struct upstream {
@@ -59,9 +60,11 @@ void pool_hold(struct pool *p);
 void pool_good(struct pool *p);
 bool pool_usable(struct pool *p, uint64_t now_ms, bool repeatable);
 
-/* A connection for x: an idle one, or a new one under way (fresh: always new). NULL: no descriptor, no port,
- * or refused on the spot (*ret_refused). look: make sure that an idle one is not dead already. */
-struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look, bool *ret_refused);
+/* A connection for x: an idle one, or a new one under way (fresh: always new). NULL: no descriptor,
+ * no port, or refused on the spot (*ret_refused). look: make sure that an idle one is not dead
+ * already. */
+struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look,
+                               bool *ret_refused);
 /* Give it back after an exchange: to the pool if it may be used again, else it is closed. */
 void upstream_give(struct upstream *u, bool reusable);
 void upstream_close(struct upstream *u);

@@ -82,14 +82,16 @@ static void on_bury(struct loop_later *item) /* end of turn; worker */
     }
 }
 
-void worker_bury(struct worker *w, struct grave *g, void (*free_fn)(struct worker *w, struct grave *g))
+void worker_bury(struct worker *w, struct grave *g,
+                 void (*free_fn)(struct worker *w, struct grave *g))
 {
     g->free = free_fn;
     list_push_back(&w->grave, &g->node);
     loop_later(w->loop, &w->bury, on_bury);
 }
 
-static void on_ready(evutil_socket_t fd UNUSED, short what UNUSED, void *arg) /* event_callback_fn; worker */
+static void on_ready(evutil_socket_t fd UNUSED, short what UNUSED,
+                     void *arg) /* event_callback_fn; worker */
 {
     struct worker *w = arg;
     struct list batch;
@@ -117,7 +119,8 @@ void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a
     if (!list_empty(&a->node))
         return;
     list_push_back(&w->ready, &a->node);
-    event_add(&w->ready_ev, &at_once); /* a timer: the kernel's events of the next turn come first */
+    event_add(&w->ready_ev,
+              &at_once); /* a timer: the kernel's events of the next turn come first */
 }
 
 /* ---- the table ---- */
@@ -174,8 +177,8 @@ static void each_pool(const struct wtable *t, void (*fn)(struct pool *p))
     }
 }
 
-/* Backends of the old table that the new one does not have leave; the order of the calls does the set
- * arithmetic. */
+/* Backends of the old table that the new one does not have leave; the order of the calls does the
+ * set arithmetic. */
 static void adopt(struct worker *w, struct table *t)
 {
     struct wtable *old = w->table;
@@ -311,7 +314,8 @@ const char *worker_date(struct worker *w)
 
         w->date_s = ts.tv_sec;
         gmtime_r(&ts.tv_sec, &tm);
-        strftime(w->date, sizeof(w->date), "%a, %d %b %Y %H:%M:%S GMT", &tm); /* the C locale; never set */
+        strftime(w->date, sizeof(w->date), "%a, %d %b %Y %H:%M:%S GMT",
+                 &tm); /* the C locale; never set */
     }
     return w->date;
 }
@@ -383,8 +387,8 @@ static void setup_site(struct worker *w)
     w->site.pools[0] = pool_ref(pool_of(w, w->shared->site));
 }
 
-bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n, struct table *first,
-                  struct worker **ret, struct err *e)
+bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n,
+                  struct table *first, struct worker **ret, struct err *e)
 {
     struct worker *w = mem_zalloc(sizeof(*w));
     int err;

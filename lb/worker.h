@@ -13,8 +13,9 @@
 #include "lb/slab.h"
 #include "lb/table.h"
 
-/* A worker: one thread with its own loop, listeners, connections, pools, buffers and counters. Other threads
- * reach it by letters only (worker_send_*); everything else here is for its own thread. */
+/* A worker: one thread with its own loop, listeners, connections, pools, buffers and counters.
+ * Other threads reach it by letters only (worker_send_*); everything else here is for its own
+ * thread. */
 struct link;
 struct listener;
 struct pool;
@@ -25,8 +26,8 @@ enum {
     WORKER_SCRATCH = 96 << 10,
 };
 
-/* A table as this worker uses it: its connection pools beside the services. Counted (plainly: one thread) by
- * the exchanges that began under it. */
+/* A table as this worker uses it: its connection pools beside the services. Counted (plainly: one
+ * thread) by the exchanges that began under it. */
 struct wservice {
     const struct table_service *ts;
     struct pool **pools; /* as ts->backends */
@@ -42,7 +43,7 @@ struct shared {
     struct link *link; /* letters to the main thread: link_post_*() */
     unsigned workers;
     unsigned clients_max;
-    atomic_uint clients; /* open client connections, for clients_max */
+    atomic_uint clients;  /* open client connections, for clients_max */
     struct backend *site; /* the status page */
 };
 
@@ -55,7 +56,7 @@ struct worker {
     struct listener *listeners;
     unsigned listeners_n;
 
-    struct wheel wheel;   /* all deadlines of connections */
+    struct wheel wheel; /* all deadlines of connections */
     struct timer wheel_timer;
     struct timer relisten; /* listeners pause when descriptors or connections run out */
     bool paused;
@@ -65,17 +66,17 @@ struct worker {
     struct wservice site;
 
     struct slab clients, upstreams, xchgs, small, large; /* free lists */
-    struct list client_list; /* all client connections */
-    struct list ready;       /* connections that gave way to others and go on next turn */
+    struct list client_list;                             /* all client connections */
+    struct list ready; /* connections that gave way to others and go on next turn */
     struct event ready_ev;
-    struct list grave;       /* closed connections, freed at the end of the turn */
+    struct list grave; /* closed connections, freed at the end of the turn */
     struct loop_later bury;
     char *scratch; /* heads are composed here */
 
-    unsigned active;    /* exchanges with a service */
-    unsigned repeating; /* of them, those in a repeated attempt */
+    unsigned active;            /* exchanges with a service */
+    unsigned repeating;         /* of them, those in a repeated attempt */
     _Atomic uint64_t clients_n; /* this worker's connections; others read it */
-    char date[40];      /* of the second date_s, for our own answers */
+    char date[40];              /* of the second date_s, for our own answers */
     int64_t date_s;
 };
 
@@ -85,19 +86,22 @@ struct listener {
     struct event ev;
 };
 
-/* Start a worker's thread on its listening descriptors (taken) with a first table (borrowed) or NULL. */
-bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n, struct table *first,
-                  struct worker **ret, struct err *e) MUST_CHECK;
+/* Start a worker's thread on its listening descriptors (taken) with a first table (borrowed) or
+ * NULL. */
+bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n,
+                  struct table *first, struct worker **ret, struct err *e) MUST_CHECK;
 /* Use a table from now on; link_post_adopted() is called when it does. Any thread. */
 void worker_send_table(struct worker *w, struct table *t, uint64_t push);
-/* Stop accepting, end idle connections, finish the rest; link_post_stopped() when none is left. now: cut them. */
+/* Stop accepting, end idle connections, finish the rest; link_post_stopped() when none is left.
+ * now: cut them. */
 void worker_send_stop(struct worker *w, bool now);
 void worker_join(struct worker *w); /* after its loop has ended; frees it */
 
 /* Own thread. */
 uint64_t worker_now(struct worker *w);
 void worker_clock(struct worker *w, struct wheel_node *n, uint64_t at_ms);
-void *worker_buffer_take(struct worker *w, size_t size); /* WORKER_SMALL or WORKER_LARGE; NULL: out of memory */
+void *worker_buffer_take(struct worker *w,
+                         size_t size); /* WORKER_SMALL or WORKER_LARGE; NULL: out of memory */
 void worker_buffer_give(struct worker *w, void *p, size_t size);
 void worker_pause(struct worker *w); /* stop accepting for a moment */
 void worker_client_gone(struct worker *w);
@@ -108,7 +112,8 @@ struct grave {
     struct list node;
     void (*free)(struct worker *w, struct grave *g);
 };
-void worker_bury(struct worker *w, struct grave *g, void (*free)(struct worker *w, struct grave *g));
+void worker_bury(struct worker *w, struct grave *g,
+                 void (*free)(struct worker *w, struct grave *g));
 
 /* Go on with it in the next turn, after the others. */
 struct again {

@@ -25,22 +25,22 @@ struct xchg {
     enum xchg_cause cause;
     enum xchg_end end;
     /* where it goes */
-    struct wtable *wt;          /* counted; NULL for lbd's own answers */
-    const struct wservice *ws;  /* in wt, or the worker's site */
-    struct service *service;    /* counts: set when it is of a table's service */
-    struct pool *pool;          /* counted: the backend of this attempt */
-    struct pool *avoid;         /* not to be compared after it was released; see pick() */
+    struct wtable *wt;         /* counted; NULL for lbd's own answers */
+    const struct wservice *ws; /* in wt, or the worker's site */
+    struct service *service;   /* counts: set when it is of a table's service */
+    struct pool *pool;         /* counted: the backend of this attempt */
+    struct pool *avoid;        /* not to be compared after it was released; see pick() */
     struct upstream *u;
-    bool fresh;                 /* this attempt takes no pooled connection */
-    bool repeating;             /* counted in w->repeating */
-    bool answered;              /* the backend has said something in this attempt */
-    bool up_over;               /* nothing more of the request can or must be sent */
-    bool interim;               /* a 1xx is on its way to the client */
+    bool fresh;     /* this attempt takes no pooled connection */
+    bool repeating; /* counted in w->repeating */
+    bool answered;  /* the backend has said something in this attempt */
+    bool up_over;   /* nothing more of the request can or must be sent */
+    bool interim;   /* a 1xx is on its way to the client */
     bool client_fin;
-    bool close;                 /* the client's connection ends with this exchange */
-    bool relayed;               /* a final head has begun to go to the client */
+    bool close;   /* the client's connection ends with this exchange */
+    bool relayed; /* a final head has begun to go to the client */
     unsigned attempts, interims;
-    uint32_t answer_at;         /* where the answer's head begins in u->s.in */
+    uint32_t answer_at; /* where the answer's head begins in u->s.in */
     struct flow up, down;
     struct http_head answer;
     struct http_head req;
@@ -172,7 +172,8 @@ static const char *reason_of(unsigned status)
     }
 }
 
-/* Does the connection go on after an answer of ours? Only where the next request is sure to begin. */
+/* Does the connection go on after an answer of ours? Only where the next request is sure to begin.
+ */
 static bool may_keep(const struct xchg *x, enum xchg_cause cause)
 {
     return (cause == XC_OWN || cause == XC_NO_BACKEND) && x->req.framing == HTTP_NO_BODY &&
@@ -252,7 +253,8 @@ static bool usable(void *arg, unsigned i)
     return p != a->x->avoid && pool_usable(p, a->now_ms, a->repeatable);
 }
 
-/* The table may have changed since the last attempt: a backend that has left it must get nothing new. */
+/* The table may have changed since the last attempt: a backend that has left it must get nothing
+ * new. */
 static void refresh_table(struct xchg *x)
 {
     struct wtable *now = x->w->table;
@@ -448,8 +450,7 @@ static void begin_tunnel(struct xchg *x)
 static bool relay_head(struct xchg *x)
 {
     bool tunnel = x->answer.status == 101;
-    enum http_framing out =
-        tunnel ? HTTP_UNTIL_CLOSE : http_edit_framing(&x->answer, x->req.minor);
+    enum http_framing out = tunnel ? HTTP_UNTIL_CLOSE : http_edit_framing(&x->answer, x->req.minor);
     struct http_out o = {.p = x->w->scratch, .cap = WORKER_SCRATCH};
 
     /* While the request is still coming, where the next one begins is anybody's guess. */
@@ -525,8 +526,9 @@ static bool read_head(struct xchg *x)
         if (parsed == HTTP_DONE)
             return take_head(x);
         if (parsed == HTTP_BAD) {
-            log_warn("bad answer", "service=%s slot=%u reason=\"%s\"", x->pool->backend->service->name,
-                     x->pool->backend->slot, http_fault_text(x->answer.fault));
+            log_warn("bad answer", "service=%s slot=%u reason=\"%s\"",
+                     x->pool->backend->service->name, x->pool->backend->slot,
+                     http_fault_text(x->answer.fault));
             upstream_lost(x, XC_BAD_ANSWER);
             return true;
         }
@@ -861,8 +863,9 @@ void xchg_begin(struct xchg *x, bool bad)
 
         s->in_at = s->in_end;
         answer(x, status, XC_BAD_REQUEST, http_fault_text(x->req.fault),
-               x->req.fault == HTTP_FAULT_CONNECT ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
-                                                  : "");
+               x->req.fault == HTTP_FAULT_CONNECT
+                   ? "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n"
+                   : "");
         return;
     }
     s->in_at = x->c->msg_at + x->req.len;

@@ -7,15 +7,16 @@
 #include "lb/core/http_head.h"
 #include "lb/core/xchg_state.h"
 
-/* An exchange: one request of a client with its answer. One machine (core/xchg_state.def) from the accepted
- * head to the last byte, whoever answers: a backend, the status page behind its socket, or lbd itself. It knows
- * the client's connection as a socket with a buffer and nothing of what came before or comes after. */
+/* An exchange: one request of a client with its answer. One machine (core/xchg_state.def) from the
+ * accepted head to the last byte, whoever answers: a backend, the status page behind its socket, or
+ * lbd itself. It knows the client's connection as a socket with a buffer and nothing of what came
+ * before or comes after. */
 struct client;
 struct xchg;
 
 enum xchg_end {
     XCHG_GOES_ON,
-    XCHG_KEEP,   /* the client's connection is at the next request */
+    XCHG_KEEP, /* the client's connection is at the next request */
     XCHG_CLOSE,
     XCHG_LINGER, /* close, but read on for a while: bytes of the request may still come */
     XCHG_RESET,  /* cut: the answer is not whole */

@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Which of the instances that the engine shows is whose? Pure. Given one full list of our project's instances. */
+/* Which of the instances that the engine shows is whose? Pure. Given one full list of our project's
+ * instances. */
 enum adopt_state { ADOPT_IS_CREATED, ADOPT_IS_RUNNING, ADOPT_IS_OVER, ADOPT_IS_REMOVING };
 
 struct adopt_item {
@@ -21,11 +22,11 @@ struct adopt_item {
 };
 
 enum adopt_verdict {
-    ADOPT_KNOWN,   /* nothing to decide */
-    ADOPT_TAKE,    /* it fills its slot: running as it is, or created and to be started */
-    ADOPT_REMOVE,  /* a leftover or a duplicate: stop, if need be, and remove */
-    ADOPT_EVICT,   /* running where nothing is configured: drain, stop gracefully, remove */
-    ADOPT_WAIT,    /* the engine is removing it: its slot waits */
+    ADOPT_KNOWN,  /* nothing to decide */
+    ADOPT_TAKE,   /* it fills its slot: running as it is, or created and to be started */
+    ADOPT_REMOVE, /* a leftover or a duplicate: stop, if need be, and remove */
+    ADOPT_EVICT,  /* running where nothing is configured: drain, stop gracefully, remove */
+    ADOPT_WAIT,   /* the engine is removing it: its slot waits */
 };
 
 void adopt_judge(const struct adopt_item *v, size_t n, enum adopt_verdict *ret);

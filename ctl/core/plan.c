@@ -5,7 +5,8 @@ unsigned plan_replace_limit(unsigned wish)
     return wish / 4 > 1 ? wish / 4 : 1;
 }
 
-void plan_service(const struct plan_in *in, const struct slot *const *slots, size_t n, struct slot_env *env)
+void plan_service(const struct plan_in *in, const struct slot *const *slots, size_t n,
+                  struct slot_env *env)
 {
     unsigned ready = 0, replacing = 0;
 

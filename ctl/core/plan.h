@@ -8,19 +8,23 @@
 
 /* What each slot of a service may do now. Pure.
  *   - the lowest `wish` slots are wanted; what is above leaves from the highest down;
- *   - a ready one above leaves only while as many as wished stay ready without it: it stands in for a missing one;
- *   - nothing starts before every dependency is ready, nothing is acted upon while the engine does not answer;
- *   - at most max(1, a quarter of wish) are being replaced because of failed probes, the lowest first, and none on
- *     evidence from before the last replacement came up: what ailed all of them may be over. */
+ *   - a ready one above leaves only while as many as wished stay ready without it: it stands in for
+ * a missing one;
+ *   - nothing starts before every dependency is ready, nothing is acted upon while the engine does
+ * not answer;
+ *   - at most max(1, a quarter of wish) are being replaced because of failed probes, the lowest
+ * first, and none on evidence from before the last replacement came up: what ailed all of them may
+ * be over. */
 struct plan_in {
     unsigned wish;
     bool engine_up;
     bool deps_ready;
-    uint64_t settled_ms; /* when an instance last became ready */
+    uint64_t settled_ms;   /* when an instance last became ready */
     const char *waits_for; /* names for the reason, when deps_ready is false; borrowed by env */
 };
 
-void plan_service(const struct plan_in *in, const struct slot *const *slots, size_t n, struct slot_env *env);
+void plan_service(const struct plan_in *in, const struct slot *const *slots, size_t n,
+                  struct slot_env *env);
 unsigned plan_replace_limit(unsigned wish);
 
 #endif

@@ -14,7 +14,8 @@ unsigned scale_target(const struct scale_rule *r, uint64_t count)
     return n < r->min ? r->min : (unsigned)n;
 }
 
-void scale_count(struct scale *s, const struct scale_rule *r, uint64_t n, uint64_t first_ms, bool gap, uint64_t now_ms)
+void scale_count(struct scale *s, const struct scale_rule *r, uint64_t n, uint64_t first_ms,
+                 bool gap, uint64_t now_ms)
 {
     s->count += n;
     s->gap = s->gap || gap;
@@ -53,8 +54,8 @@ static void explain(struct scale_decision *d, const struct scale_rule *r, bool h
                    (unsigned long long)raw, tail);
 }
 
-bool scale_decide(struct scale *s, const struct scale_rule *r, unsigned wish, bool complete, uint64_t now_ms,
-                  struct scale_decision *ret)
+bool scale_decide(struct scale *s, const struct scale_rule *r, unsigned wish, bool complete,
+                  uint64_t now_ms, struct scale_decision *ret)
 {
     struct scale_decision d = {.count = s->count, .from = wish, .final = complete};
     bool held;

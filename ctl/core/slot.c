@@ -6,8 +6,8 @@
 #include "common/base/log.h"
 
 static const char *const state_names[SLOT_STATES] = {
-    [SLOT_EMPTY] = "empty", [SLOT_CREATING] = "creating",   [SLOT_STARTING] = "starting",
-    [SLOT_READY] = "ready", [SLOT_UNHEALTHY] = "unhealthy", [SLOT_DRAINING] = "draining",
+    [SLOT_EMPTY] = "empty",       [SLOT_CREATING] = "creating",   [SLOT_STARTING] = "starting",
+    [SLOT_READY] = "ready",       [SLOT_UNHEALTHY] = "unhealthy", [SLOT_DRAINING] = "draining",
     [SLOT_STOPPING] = "stopping", [SLOT_WAITING] = "waiting",
 };
 
@@ -20,8 +20,8 @@ static const unsigned legal_from[SLOT_STATES] = {
     [SLOT_UNHEALTHY] = BIT(SLOT_READY),
     [SLOT_DRAINING] = BIT(SLOT_STARTING) | BIT(SLOT_READY) | BIT(SLOT_UNHEALTHY),
     [SLOT_STOPPING] = BIT(SLOT_DRAINING),
-    [SLOT_WAITING] = BIT(SLOT_EMPTY) | BIT(SLOT_CREATING) | BIT(SLOT_STARTING) | BIT(SLOT_DRAINING) |
-                     BIT(SLOT_STOPPING),
+    [SLOT_WAITING] = BIT(SLOT_EMPTY) | BIT(SLOT_CREATING) | BIT(SLOT_STARTING) |
+                     BIT(SLOT_DRAINING) | BIT(SLOT_STOPPING),
 };
 
 const char *slot_state_name(enum slot_state s)
@@ -102,7 +102,8 @@ static struct slot_step start(struct slot *s, uint64_t now_ms)
     return (struct slot_step){.act = SLOT_ACT_START};
 }
 
-static struct slot_step leave(struct slot *s, enum slot_cause cause, const char *reason, uint64_t now_ms)
+static struct slot_step leave(struct slot *s, enum slot_cause cause, const char *reason,
+                              uint64_t now_ms)
 {
     s->cause = cause;
     s->drained = !s->cur.listed;
@@ -267,7 +268,8 @@ static struct slot_step step_down(struct slot *s, const struct slot_env *env, ui
 static struct slot_step step_next(struct slot *s, const struct slot_env *env, uint64_t now_ms)
 {
     bool leaving = s->state == SLOT_DRAINING || s->state == SLOT_STOPPING;
-    bool useful = env->wanted && s->cause != SLOT_UNWANTED && (leaving || s->cur.phase == INST_NONE);
+    bool useful =
+        env->wanted && s->cause != SLOT_UNWANTED && (leaving || s->cur.phase == INST_NONE);
 
     if (s->next_call || s->next.unsure)
         return (struct slot_step){0};
@@ -277,8 +279,8 @@ static struct slot_step step_next(struct slot *s, const struct slot_env *env, ui
     }
     if (s->next.phase == INST_CREATED && !useful)
         return let_go(&s->next);
-    if (s->next.phase == INST_NONE && leaving && useful && env->may_start && s->cause != SLOT_NEVER_READY &&
-        now_ms >= s->next_retry_ms) {
+    if (s->next.phase == INST_NONE && leaving && useful && env->may_start &&
+        s->cause != SLOT_NEVER_READY && now_ms >= s->next_retry_ms) {
         s->next = (struct inst){.phase = INST_CREATING};
         s->next_call = true;
         return (struct slot_step){.act = SLOT_ACT_CREATE_NEXT};
@@ -319,7 +321,8 @@ uint64_t slot_wake_ms(const struct slot *s)
     return s->state == SLOT_WAITING || s->state == SLOT_STOPPING ? s->retry_ms : 0;
 }
 
-void slot_create_done(struct slot *s, bool next, enum slot_result r, const char *id, const char *text)
+void slot_create_done(struct slot *s, bool next, enum slot_result r, const char *id,
+                      const char *text)
 {
     struct inst *i = next ? &s->next : &s->cur;
 
@@ -346,7 +349,8 @@ static void running(struct slot *s, const char *address, uint64_t now_ms)
     health_begin(&s->health, now_ms);
 }
 
-void slot_start_done(struct slot *s, enum slot_result r, const char *address, const char *text, uint64_t now_ms)
+void slot_start_done(struct slot *s, enum slot_result r, const char *address, const char *text,
+                     uint64_t now_ms)
 {
     s->call = false;
     if (s->cur.phase != INST_STARTING)
@@ -400,12 +404,13 @@ static void see_next(struct slot *s, enum slot_seen seen, const char *id)
     }
 }
 
-void slot_see(struct slot *s, bool next, enum slot_seen seen, const char *id, const char *address, const char *text,
-              uint64_t now_ms)
+void slot_see(struct slot *s, bool next, enum slot_seen seen, const char *id, const char *address,
+              const char *text, uint64_t now_ms)
 {
     struct inst *i = next ? &s->next : &s->cur;
 
-    if (i->phase == INST_NONE || i->phase == INST_DEAD || (next ? s->next_call : s->call && s->state != SLOT_DRAINING))
+    if (i->phase == INST_NONE || i->phase == INST_DEAD ||
+        (next ? s->next_call : s->call && s->state != SLOT_DRAINING))
         return;
     if (next) {
         see_next(s, seen, id);
@@ -430,7 +435,8 @@ void slot_see(struct slot *s, bool next, enum slot_seen seen, const char *id, co
         running(s, address, now_ms);
 }
 
-bool slot_probed(struct slot *s, const struct health_rule *r, bool ok, const char *what, uint64_t now_ms)
+bool slot_probed(struct slot *s, const struct health_rule *r, bool ok, const char *what,
+                 uint64_t now_ms)
 {
     if (!slot_is_probed(s))
         return false;
@@ -441,7 +447,8 @@ bool slot_probed(struct slot *s, const struct health_rule *r, bool ok, const cha
     return health_result(&s->health, r, ok, now_ms);
 }
 
-void slot_adopt(struct slot *s, const struct inst *i, bool is_running, bool known_ready, uint64_t now_ms)
+void slot_adopt(struct slot *s, const struct inst *i, bool is_running, bool known_ready,
+                uint64_t now_ms)
 {
     s->cur = *i;
     s->cause = SLOT_STAYS;

@@ -7,18 +7,19 @@
 #include "common/base/macros.h"
 #include "ctl/core/health.h"
 
-/* The state machine of one slot: a place that holds one instance at a time, for ever on the same port, and the next
- * one, created ahead while the old one goes. Pure: the shell reports what happened (slot_..._done, slot_seen,
- * slot_probed), then calls slot_step() until it has no more to do, and carries out the act that each step returns.
- * One act on the current instance at a time; unknown outcomes wait until slot_seen() tells the truth. */
+/* The state machine of one slot: a place that holds one instance at a time, for ever on the same
+ * port, and the next one, created ahead while the old one goes. Pure: the shell reports what
+ * happened (slot_..._done, slot_seen, slot_probed), then calls slot_step() until it has no more to
+ * do, and carries out the act that each step returns. One act on the current instance at a time;
+ * unknown outcomes wait until slot_seen() tells the truth. */
 enum {
     SLOT_ID_MAX = 72,
     SLOT_TOKEN_MAX = 40,
     SLOT_ADDRESS_MAX = 64,
     SLOT_REASON_MAX = 200,
     SLOT_BACKOFF_MAX_MS = 60000,
-    SLOT_FLAP_MS = 10000,   /* an instance that was ready for less than this has flapped */
-    SLOT_FLAPS_FREE = 20,   /* flaps in a row that are replaced at once; then back-off */
+    SLOT_FLAP_MS = 10000,      /* an instance that was ready for less than this has flapped */
+    SLOT_FLAPS_FREE = 20,      /* flaps in a row that are replaced at once; then back-off */
     SLOT_SICK_DRAIN_MS = 1000, /* it answers, if badly: its other requests may end well */
     SLOT_HUNG_DRAIN_MS = 250,  /* it does not answer at all */
 };
@@ -56,7 +57,7 @@ struct slot {
     struct health health;
     bool call, next_call; /* an act of that instance is under way */
     bool drained;
-    uint64_t since_ms; /* in this state */
+    uint64_t since_ms;   /* in this state */
     uint64_t generation; /* highest one ever used */
     uint64_t start_ms, ready_ms;
     uint64_t bad_ms; /* last failed probe */
@@ -64,7 +65,7 @@ struct slot {
     unsigned fails; /* in a row, without becoming ready */
     unsigned flaps;
     unsigned replaced;
-    char reason[SLOT_REASON_MAX]; /* of the present state */
+    char reason[SLOT_REASON_MAX];  /* of the present state */
     char trouble[SLOT_REASON_MAX]; /* last thing that went wrong */
 };
 
@@ -86,10 +87,10 @@ struct slot_step {
 /* What the plan allows a slot now. */
 struct slot_env {
     bool wanted;
-    bool may_act;     /* the engine answers */
-    bool may_start;   /* and dependencies are ready */
-    bool may_replace; /* a sick one may be stopped */
-    bool may_leave;   /* an unwanted ready one may go */
+    bool may_act;        /* the engine answers */
+    bool may_start;      /* and dependencies are ready */
+    bool may_replace;    /* a sick one may be stopped */
+    bool may_leave;      /* an unwanted ready one may go */
     const char *why_not; /* reason when it may not start */
 };
 
@@ -107,23 +108,32 @@ const char *slot_state_name(enum slot_state s);
 void slot_init(struct slot *s, uint64_t now_ms);
 
 struct slot_step slot_step(struct slot *s, const struct slot_env *env, uint64_t now_ms);
-uint64_t slot_wake_ms(const struct slot *s); /* when to step again though nothing happened; 0: never */
+uint64_t
+slot_wake_ms(const struct slot *s); /* when to step again though nothing happened; 0: never */
 
-void slot_create_done(struct slot *s, bool next, enum slot_result r, const char *id, const char *text);
-void slot_start_done(struct slot *s, enum slot_result r, const char *address, const char *text, uint64_t now_ms);
+void slot_create_done(struct slot *s, bool next, enum slot_result r, const char *id,
+                      const char *text);
+void slot_start_done(struct slot *s, enum slot_result r, const char *address, const char *text,
+                     uint64_t now_ms);
 void slot_drain_done(struct slot *s);
 void slot_stop_done(struct slot *s, enum slot_result r, const char *text, uint64_t now_ms);
 /* What a list of the engine's says that began after the slot's last act ended. */
-void slot_see(struct slot *s, bool next, enum slot_seen seen, const char *id, const char *address, const char *text,
-              uint64_t now_ms);
-/* A probe's result for the current instance; what: its short name. True when step() has something to do. */
-bool slot_probed(struct slot *s, const struct health_rule *r, bool ok, const char *what, uint64_t now_ms);
-/* An instance that was there before us fills the slot, which must be free. known_ready: lbd had it in its table. */
-void slot_adopt(struct slot *s, const struct inst *i, bool running, bool known_ready, uint64_t now_ms);
+void slot_see(struct slot *s, bool next, enum slot_seen seen, const char *id, const char *address,
+              const char *text, uint64_t now_ms);
+/* A probe's result for the current instance; what: its short name. True when step() has something
+ * to do. */
+bool slot_probed(struct slot *s, const struct health_rule *r, bool ok, const char *what,
+                 uint64_t now_ms);
+/* An instance that was there before us fills the slot, which must be free. known_ready: lbd had it
+ * in its table. */
+void slot_adopt(struct slot *s, const struct inst *i, bool running, bool known_ready,
+                uint64_t now_ms);
 bool slot_is_free(const struct slot *s); /* nothing in it, nothing on its way */
 bool slot_is_probed(const struct slot *s);
-bool slot_is_replacing(const struct slot *s); /* a sick one is on its way out, or its successor on its way in */
+bool slot_is_replacing(
+    const struct slot *s); /* a sick one is on its way out, or its successor on its way in */
 
-uint64_t slot_backoff_ms(unsigned fails); /* 0, 1, 2, 4 ... 60 s for 0, 1, 2, 3 ... further failures */
+uint64_t
+slot_backoff_ms(unsigned fails); /* 0, 1, 2, 4 ... 60 s for 0, 1, 2, 3 ... further failures */
 
 #endif

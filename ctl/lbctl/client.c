@@ -68,7 +68,8 @@ static void on_deadline(void *arg) /* timer */
     finish(c, CLIENT_UNREACHABLE);
 }
 
-enum client_end client_ask(const char *socket_path, enum proto_msg msg, json_t *body, json_t **ret, struct err *e)
+enum client_end client_ask(const char *socket_path, enum proto_msg msg, json_t *body, json_t **ret,
+                           struct err *e)
 {
     struct client c = {.magic = CLIENT_MAGIC, .msg = msg, .body = body, .end = CLIENT_UNREACHABLE};
     struct chan_config cc = {

@@ -16,6 +16,7 @@ enum client_end {
 };
 
 /* Takes the reference of body. */
-enum client_end client_ask(const char *socket_path, enum proto_msg msg, json_t *body, json_t **ret, struct err *e);
+enum client_end client_ask(const char *socket_path, enum proto_msg msg, json_t *body, json_t **ret,
+                           struct err *e);
 
 #endif

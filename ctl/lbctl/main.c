@@ -79,15 +79,17 @@ static void print_help(void)
         (void)snprintf(left, sizeof left, "%s %s", cmds[i].name, cmds[i].args);
         (void)printf("  %-22s %s\n", left, cmds[i].help);
     }
-    (void)printf("\n"
-                 "  -s, --socket PATH      ctld's socket (default %s)\n"
-                 "  -c, --config FILE      take the socket's place from this configuration's run_dir\n"
-                 "      --json             print the answer as JSON\n"
-                 "  -h, --help             this text\n"
-                 "  -V, --version          the version\n"
-                 "\n"
-                 "Exit codes: 0 ok; 1 degraded, or refused; 2 down; 3 ctld cannot be reached; 64 wrong usage.\n",
-                 default_socket);
+    (void)printf(
+        "\n"
+        "  -s, --socket PATH      ctld's socket (default %s)\n"
+        "  -c, --config FILE      take the socket's place from this configuration's run_dir\n"
+        "      --json             print the answer as JSON\n"
+        "  -h, --help             this text\n"
+        "  -V, --version          the version\n"
+        "\n"
+        "Exit codes: 0 ok; 1 degraded, or refused; 2 down; 3 ctld cannot be reached; 64 wrong "
+        "usage.\n",
+        default_socket);
 }
 
 static int cmd_help(const struct cli *c)
@@ -149,7 +151,8 @@ static int ask(const struct cli *c, enum proto_msg msg, json_t *body, json_t **r
     case CLIENT_UNREACHABLE:
         break;
     }
-    (void)fprintf(stderr, "lbctl: ctld cannot be reached: %s; is it running, and may you speak to it?\n",
+    (void)fprintf(stderr,
+                  "lbctl: ctld cannot be reached: %s; is it running, and may you speak to it?\n",
                   str_quote(sv_of(e.msg), q, sizeof q));
     return EXIT_UNREACHABLE;
 }
@@ -180,7 +183,9 @@ static int cmd_status(const struct cli *c)
         buf_fini(&out);
     }
     state = proto_str(doc, "state", "down");
-    code = strcmp(state, "ok") == 0 ? EXIT_OK : strcmp(state, "degraded") == 0 ? EXIT_DEGRADED : EXIT_DOWN;
+    code = strcmp(state, "ok") == 0         ? EXIT_OK
+           : strcmp(state, "degraded") == 0 ? EXIT_DEGRADED
+                                            : EXIT_DOWN;
     json_decref(doc);
     return code;
 }
@@ -233,7 +238,8 @@ static int cmd_reset(const struct cli *c)
     if (c->json)
         print_json(done);
     else
-        (void)printf("%s: count zero, clock unarmed, back to the minimum\n", proto_str(done, "service", ""));
+        (void)printf("%s: count zero, clock unarmed, back to the minimum\n",
+                     proto_str(done, "service", ""));
     json_decref(done);
     return EXIT_OK;
 }

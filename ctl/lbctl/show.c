@@ -9,15 +9,28 @@
 enum { CELL_MAX = 64, ID_SHOWN = 12 };
 
 /* The columns of the table: their heads, and which are numbers, set to the right. */
-enum column { COL_SERVICE, COL_SLOT, COL_PORT, COL_CONTAINER, COL_STATE, COL_HEALTH, COL_SINCE, COL_REQUESTS, COL_IN_FLIGHT, COLS };
+enum column {
+    COL_SERVICE,
+    COL_SLOT,
+    COL_PORT,
+    COL_CONTAINER,
+    COL_STATE,
+    COL_HEALTH,
+    COL_SINCE,
+    COL_REQUESTS,
+    COL_IN_FLIGHT,
+    COLS
+};
 
 static const struct {
     const char *head;
     bool right;
 } columns[COLS] = {
-    [COL_SERVICE] = {"SERVICE", false},   [COL_SLOT] = {"SLOT", true},       [COL_PORT] = {"PORT", true},
-    [COL_CONTAINER] = {"CONTAINER", false}, [COL_STATE] = {"STATE", false},  [COL_HEALTH] = {"HEALTH", false},
-    [COL_SINCE] = {"SINCE", true},        [COL_REQUESTS] = {"REQUESTS", true}, [COL_IN_FLIGHT] = {"IN-FLIGHT", true},
+    [COL_SERVICE] = {"SERVICE", false},    [COL_SLOT] = {"SLOT", true},
+    [COL_PORT] = {"PORT", true},           [COL_CONTAINER] = {"CONTAINER", false},
+    [COL_STATE] = {"STATE", false},        [COL_HEALTH] = {"HEALTH", false},
+    [COL_SINCE] = {"SINCE", true},         [COL_REQUESTS] = {"REQUESTS", true},
+    [COL_IN_FLIGHT] = {"IN-FLIGHT", true},
 };
 
 struct row {
@@ -147,12 +160,14 @@ static void show_scaling(const json_t *s, struct buf *out)
 
     if (strcmp(mode, "fixed") == 0)
         return;
-    (void)buf_printf(out, "%s: %s, %" PRIu64 " of %" PRIu64 "..%" PRIu64 " instances, %" PRIu64 " counted",
-                     str_quote(sv_of(str_of(s, "name")), q, sizeof q), mode, num_of(s, "wish"), num_of(s, "min"),
-                     num_of(s, "max"), num_of(sc, "count"));
+    (void)buf_printf(
+        out, "%s: %s, %" PRIu64 " of %" PRIu64 "..%" PRIu64 " instances, %" PRIu64 " counted",
+        str_quote(sv_of(str_of(s, "name")), q, sizeof q), mode, num_of(s, "wish"), num_of(s, "min"),
+        num_of(s, "max"), num_of(sc, "count"));
     if (strcmp(clock, "armed") == 0)
         (void)buf_printf(out, "; decision in %s, now it would be %" PRIu64,
-                         show_age(num_of(sc, "next_decision_ms"), age, sizeof age), num_of(sc, "would_be"));
+                         show_age(num_of(sc, "next_decision_ms"), age, sizeof age),
+                         num_of(sc, "would_be"));
     else if (strcmp(clock, "unarmed") == 0)
         (void)buf_adds(out, "; the next request starts the clock");
     else
@@ -160,8 +175,8 @@ static void show_scaling(const json_t *s, struct buf *out)
     (void)buf_adds(out, "\n");
     if (json_is_object(last))
         (void)buf_printf(out, "  last decision %s ago: %" PRIu64 " -> %" PRIu64 ", %s\n",
-                         show_age(num_of(last, "ago_ms"), age, sizeof age), num_of(last, "from"), num_of(last, "to"),
-                         str_quote(sv_of(str_of(last, "reason")), q, sizeof q));
+                         show_age(num_of(last, "ago_ms"), age, sizeof age), num_of(last, "from"),
+                         num_of(last, "to"), str_quote(sv_of(str_of(last, "reason")), q, sizeof q));
 }
 
 static void show_daemons(const json_t *doc, struct buf *out)
@@ -170,29 +185,34 @@ static void show_daemons(const json_t *doc, struct buf *out)
     char q[200], v[100], age[32];
 
     if (json_is_true(json_object_get(lbd, "connected")))
-        (void)buf_printf(out, "lbd: pid %" PRIu64 ", table %" PRIu64 ", %" PRIu64 " connections", num_of(lbd, "pid"),
-                         num_of(lbd, "generation"), num_of(lbd, "connections"));
+        (void)buf_printf(out, "lbd: pid %" PRIu64 ", table %" PRIu64 ", %" PRIu64 " connections",
+                         num_of(lbd, "pid"), num_of(lbd, "generation"), num_of(lbd, "connections"));
     else
-        (void)buf_printf(out, "lbd: not reached for %s", show_age(num_of(lbd, "since_ms"), age, sizeof age));
+        (void)buf_printf(out, "lbd: not reached for %s",
+                         show_age(num_of(lbd, "since_ms"), age, sizeof age));
     (void)buf_printf(out, "; engine: %s %s", str_of(engine, "runtime"),
                      str_quote(sv_of(str_of(engine, "version")), v, sizeof v));
     if (!json_is_true(json_object_get(engine, "up")))
-        (void)buf_printf(out, " does not answer for %s: %s", show_age(num_of(engine, "since_ms"), age, sizeof age),
+        (void)buf_printf(out, " does not answer for %s: %s",
+                         show_age(num_of(engine, "since_ms"), age, sizeof age),
                          str_quote(sv_of(str_of(engine, "error")), q, sizeof q));
     (void)buf_adds(out, "\n");
 }
 
 void show_status(const json_t *doc, struct buf *out)
 {
-    const json_t *services = json_object_get(doc, "services"), *totals = json_object_get(doc, "totals"), *r, *s;
+    const json_t *services = json_object_get(doc, "services"),
+                 *totals = json_object_get(doc, "totals"), *r, *s;
     char q[700];
     size_t i;
 
     show_table(services, out);
-    (void)buf_printf(out, "\ntotal: %" PRIu64 " of %" PRIu64 " ready, %" PRIu64 " requests, %" PRIu64
-                          " in flight; state: %s\n",
+    (void)buf_printf(out,
+                     "\ntotal: %" PRIu64 " of %" PRIu64 " ready, %" PRIu64 " requests, %" PRIu64
+                     " in flight; state: %s\n",
                      num_of(totals, "ready"), num_of(totals, "wish"), num_of(totals, "requests"),
-                     num_of(totals, "in_flight"), str_quote(sv_of(str_of(doc, "state")), q, sizeof q));
+                     num_of(totals, "in_flight"),
+                     str_quote(sv_of(str_of(doc, "state")), q, sizeof q));
     json_array_foreach(services, i, s)
     {
         show_scaling(s, out);

@@ -5,8 +5,8 @@
 
 #include "common/base/buf.h"
 
-/* The status document (docs/status.md) as text for people, at most 100 columns for usual names. Pure. Whatever the
- * document lacks is shown as "-"; foreign bytes are quoted. */
+/* The status document (docs/status.md) as text for people, at most 100 columns for usual names.
+ * Pure. Whatever the document lacks is shown as "-"; foreign bytes are quoted. */
 void show_status(const json_t *doc, struct buf *out);
 /* "350ms", "12s", "3m12s", "2h05m", "3d04h": two units at most. */
 const char *show_age(uint64_t ms, char *buf, size_t n);

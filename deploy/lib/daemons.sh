@@ -33,7 +33,7 @@ user_ensure()
 # removing or replacing what is ctld's.
 directories_ensure()
 {
-    install -d -m 0755 "$LBCTL_ETC" "$LBCTL_LOGS" "$LBCTL_STATE" "$DEPLOY_RUN"
+    install -d -m 0755 "$LBCTL_ETC" "$LBCTL_LOGS" "$LBCTL_STATE" "$LBCTL_STATE/deploy" "$DEPLOY_RUN"
     install -d -m 0700 "$LBCTL_ETC/secrets"
     install -d -m 1775 -o root -g lbctl "$LBCTL_RUN"
     install -d -m 0750 -o lbctl -g lbctl "$LBCTL_STATE/lb"
@@ -121,7 +121,7 @@ daemon_ensure()
 {
     local name=$1 hash old
     hash=$(daemon_hash "$name")
-    old=$(cat "$DEPLOY_RUN/$name.hash" 2>/dev/null || true)
+    old=$(cat "$LBCTL_STATE/deploy/$name.hash" 2>/dev/null || true)
     if daemon_pid "$name" >/dev/null; then
         if [[ $hash == "$old" ]]; then
             daemon_what=runs
@@ -134,7 +134,7 @@ daemon_ensure()
         daemon_what=started
     fi
     daemon_start "$name"
-    echo "$hash" >"$DEPLOY_RUN/$name.hash"
+    echo "$hash" >"$LBCTL_STATE/deploy/$name.hash"
 }
 
 daemon_start()
@@ -178,5 +178,5 @@ daemon_stop()
     # Also with systemd: it may have been started when systemd was not there.
     proc_end "$DEPLOY_RUN/$1.supervisor.pid" 45
     proc_end "$DEPLOY_RUN/$1.pid" 10
-    rm -f -- "$DEPLOY_RUN/$1.hash"
+    rm -f -- "$LBCTL_STATE/deploy/$1.hash"
 }

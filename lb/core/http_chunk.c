@@ -3,17 +3,17 @@
 #include "lb/core/http_char.h"
 
 enum {
-    CH_SIZE,       /* hex digits */
-    CH_EXT,        /* from ';' to CR */
-    CH_SIZE_LF,    /* LF of the size line */
+    CH_SIZE,    /* hex digits */
+    CH_EXT,     /* from ';' to CR */
+    CH_SIZE_LF, /* LF of the size line */
     CH_DATA,
     CH_DATA_CR,
     CH_DATA_LF,
-    CH_TRAILER,    /* at the beginning of a trailer line */
+    CH_TRAILER, /* at the beginning of a trailer line */
     CH_TRAILER_NAME,
     CH_TRAILER_VALUE,
     CH_TRAILER_LF,
-    CH_LAST_LF,    /* LF of the empty line that ends the message */
+    CH_LAST_LF, /* LF of the empty line that ends the message */
     CH_DONE,
 };
 

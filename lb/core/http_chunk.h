@@ -6,29 +6,30 @@
 
 #include "lb/core/http_head.h"
 
-/* Decoder of the chunked coding (RFC 9112 7.1), strict and incremental. Pure. Chunk extensions are skipped,
- * trailer fields are checked and discarded (RFC 9110 6.5.1). */
+/* Decoder of the chunked coding (RFC 9112 7.1), strict and incremental. Pure. Chunk extensions are
+ * skipped, trailer fields are checked and discarded (RFC 9110 6.5.1). */
 enum { HTTP_CHUNK_EXT_MAX = 4096, HTTP_TRAILER_MAX = 8192 };
 
 struct http_chunk {
     uint8_t state;
     uint8_t digits;
-    uint16_t line;  /* bytes of the extension, or of the trailer section */
-    uint64_t left;  /* data bytes of the current chunk still to come */
+    uint16_t line; /* bytes of the extension, or of the trailer section */
+    uint64_t left; /* data bytes of the current chunk still to come */
     enum http_fault fault;
 };
 
 void http_chunk_init(struct http_chunk *c);
 
-/* Decode src[0..n): *ret_used bytes are consumed. HTTP_MORE: all of them; HTTP_DONE: the message ended behind
- * the last consumed byte; HTTP_BAD: see fault. When it meets data, it stops and returns the run as
- * *ret_data bytes at src + *ret_used (0: none), which the caller consumes whole or in part and tells by
- * http_chunk_eat(). */
+/* Decode src[0..n): *ret_used bytes are consumed. HTTP_MORE: all of them; HTTP_DONE: the message
+ * ended behind the last consumed byte; HTTP_BAD: see fault. When it meets data, it stops and
+ * returns the run as *ret_data bytes at src + *ret_used (0: none), which the caller consumes whole
+ * or in part and tells by http_chunk_eat(). */
 enum http_result http_chunk_next(struct http_chunk *c, const char *src, size_t n, size_t *ret_used,
                                  size_t *ret_data);
 void http_chunk_eat(struct http_chunk *c, size_t n);
 
-/* "1f\r\n": the line before a chunk of n > 0 bytes, at most HTTP_CHUNK_LINE_MAX; returns its length. */
+/* "1f\r\n": the line before a chunk of n > 0 bytes, at most HTTP_CHUNK_LINE_MAX; returns its
+ * length. */
 enum { HTTP_CHUNK_LINE_MAX = 18 };
 size_t http_chunk_line(char buf[HTTP_CHUNK_LINE_MAX], size_t n);
 

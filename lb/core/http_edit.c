@@ -64,8 +64,8 @@ static const struct http_field *find(const struct http_head *h, enum http_field_
     return NULL;
 }
 
-/* Who asked for what, told to the backend (the de-facto X-Forwarded-* fields). An untrusted client's own claims
- * are dropped, a trusted one's are continued. */
+/* Who asked for what, told to the backend (the de-facto X-Forwarded-* fields). An untrusted
+ * client's own claims are dropped, a trusted one's are continued. */
 static void add_forwarded(struct http_out *o, const struct http_head *h, const char *buf,
                           const struct http_peer *peer)
 {
@@ -134,7 +134,8 @@ void http_edit_request(struct http_out *o, const struct http_head *h, const char
 {
     add_span(o, buf, h->method_span);
     ADD(o, " ");
-    /* RFC 9112 3.2.1: to an origin server in origin form; an absolute URI may end before its path. */
+    /* RFC 9112 3.2.1: to an origin server in origin form; an absolute URI may end before its path.
+     */
     if (h->target.n == 0 || buf[h->target.at] == '?')
         ADD(o, "/");
     add_span(o, buf, h->target);
@@ -165,7 +166,8 @@ enum http_framing http_edit_framing(const struct http_head *h, unsigned client_m
 {
     if (h->framing != HTTP_CHUNKED && h->framing != HTTP_UNTIL_CLOSE)
         return h->framing;
-    /* Without a length: chunks, so that a cut answer is not taken for a whole one; HTTP/1.0 has none. */
+    /* Without a length: chunks, so that a cut answer is not taken for a whole one; HTTP/1.0 has
+     * none. */
     return client_minor > 0 ? HTTP_CHUNKED : HTTP_UNTIL_CLOSE;
 }
 

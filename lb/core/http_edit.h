@@ -6,7 +6,8 @@
 
 #include "lb/core/http_head.h"
 
-/* Heads as they leave: rebuilt from the parsed parts of the head that came, never copied whole. Pure. */
+/* Heads as they leave: rebuilt from the parsed parts of the head that came, never copied whole.
+ * Pure. */
 struct http_out {
     char *p;
     size_t n, cap;
@@ -18,7 +19,7 @@ void http_out_addu(struct http_out *o, uint64_t v);
 
 struct http_peer {
     struct sv address; /* of the client, as text */
-    bool trusted;      /* its X-Forwarded-* and Forwarded are believed and continued, else replaced */
+    bool trusted; /* its X-Forwarded-* and Forwarded are believed and continued, else replaced */
 };
 
 /* The request for a backend. `fallback_host` is for HTTP/1.0 clients that sent none. */

@@ -50,9 +50,9 @@ static const struct {
     enum http_method id;
     bool idempotent;
 } methods[] = {
-    {{"GET", 3}, HTTP_GET, true},         {{"POST", 4}, HTTP_POST, false},
-    {{"PUT", 3}, HTTP_PUT, true},         {{"DELETE", 6}, HTTP_DELETE, true},
-    {{"HEAD", 4}, HTTP_HEAD, true},       {{"OPTIONS", 7}, HTTP_OPTIONS, true},
+    {{"GET", 3}, HTTP_GET, true},          {{"POST", 4}, HTTP_POST, false},
+    {{"PUT", 3}, HTTP_PUT, true},          {{"DELETE", 6}, HTTP_DELETE, true},
+    {{"HEAD", 4}, HTTP_HEAD, true},        {{"OPTIONS", 7}, HTTP_OPTIONS, true},
     {{"CONNECT", 7}, HTTP_CONNECT, false}, {{"TRACE", 5}, HTTP_TRACE, true},
 };
 
@@ -82,7 +82,8 @@ bool http_method_idempotent(enum http_method m)
 
 static void head_init(struct http_head *h)
 {
-    /* The field array is written before it is read: clearing it would cost more than the parsing. */
+    /* The field array is written before it is read: clearing it would cost more than the parsing.
+     */
     memset(h, 0, offsetof(struct http_head, fields));
     h->te_n = h->cl_n = h->host_n = 0;
     h->te_chunked = h->connection_upgrade = h->connection_names = false;
@@ -111,8 +112,8 @@ static struct http_span span(size_t at, size_t n)
     return (struct http_span){(uint16_t)at, (uint16_t)n};
 }
 
-/* `name` is in lower case and consists of letters and '-', `p` of token characters: then setting bit 5 maps
- * no other character onto one of name's. */
+/* `name` is in lower case and consists of letters and '-', `p` of token characters: then setting
+ * bit 5 maps no other character onto one of name's. */
 static bool name_is(const char *p, struct sv name)
 {
     for (size_t i = 0; i < name.n; i++) {
@@ -135,7 +136,8 @@ static enum http_field_id field_find(const char *p, size_t n)
     return HTTP_F_OTHER;
 }
 
-/* RFC 9110 5.5: no NUL, CR, LF or other control byte. Eight bytes at a time; the exact test decides. */
+/* RFC 9110 5.5: no NUL, CR, LF or other control byte. Eight bytes at a time; the exact test
+ * decides. */
 static bool value_ok(const char *p, size_t n)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
@@ -189,9 +191,9 @@ static bool host_ok(const char *p, size_t n)
     return memchr(p, ':', n) == NULL && memchr(p, '[', n) == NULL && memchr(p, ']', n) == NULL;
 }
 
-/* A path that climbs ("/../", or "/.." at its end) could reach, in a backend that resolves it, what this
- * route does not cover. Encoded dots (%2e%2e) are names to us and pass: only the route's own service can see
- * them. */
+/* A path that climbs ("/../", or "/.." at its end) could reach, in a backend that resolves it, what
+ * this route does not cover. Encoded dots (%2e%2e) are names to us and pass: only the route's own
+ * service can see them. */
 static bool climbs(const char *p, size_t n)
 {
     for (size_t i = 0; i + 3 <= n; i++) {
@@ -283,7 +285,8 @@ static enum http_fault parse_request_line(struct http_head *h, const char *buf, 
     return parse_target(h, buf, at, at + n);
 }
 
-/* RFC 9112 4: HTTP-version SP 3DIGIT SP [reason]. The second blank is often missing; that is harmless. */
+/* RFC 9112 4: HTTP-version SP 3DIGIT SP [reason]. The second blank is often missing; that is
+ * harmless. */
 static enum http_fault parse_status_line(struct http_head *h, const char *buf, size_t end)
 {
     size_t at = h->line;
@@ -380,7 +383,8 @@ static enum http_fault take_field(struct http_head *h, const char *buf, const st
     case HTTP_F_CONTENT_LENGTH:
         return parse_length(h, p, n);
     case HTTP_F_TRANSFER_ENCODING:
-        /* RFC 9112 6.1: codings we do not undo would be passed on undone; a second "chunked" is an error. */
+        /* RFC 9112 6.1: codings we do not undo would be passed on undone; a second "chunked" is an
+         * error. */
         if (h->te_n++ > 0 || !sv_ieq((struct sv){p, n}, "chunked"))
             return HTTP_FAULT_CODING;
         h->te_chunked = true;
@@ -399,7 +403,8 @@ static enum http_fault take_field(struct http_head *h, const char *buf, const st
     return HTTP_FAULT_NONE;
 }
 
-/* RFC 9112 5: field-name ":" OWS field-value OWS; no blank before the colon (5.1), no folding (5.2). */
+/* RFC 9112 5: field-name ":" OWS field-value OWS; no blank before the colon (5.1), no folding
+ * (5.2). */
 static enum http_fault parse_field(struct http_head *h, const char *buf, size_t end)
 {
     size_t at = h->line, n = 0;
@@ -503,7 +508,8 @@ static enum http_result take_line(struct http_head *h, const char *buf, size_t e
     return f == HTTP_FAULT_NONE ? HTTP_MORE : bad(h, f);
 }
 
-/* What cannot become a head is refused at its first byte: a TLS hello or other noise never has a line end. */
+/* What cannot become a head is refused at its first byte: a TLS hello or other noise never has a
+ * line end. */
 static bool first_byte_ok(const struct http_head *h, const char *buf, size_t n)
 {
     size_t have = n - h->line;
@@ -537,8 +543,8 @@ enum http_result http_head_parse(struct http_head *h, const char *buf, size_t n)
             return HTTP_MORE;
         }
         end = (size_t)(nl - buf);
-        /* RFC 9112 2.2: a bare LF may be taken for a line end; who takes it and who does not can be set
-         * against each other, so we do not. */
+        /* RFC 9112 2.2: a bare LF may be taken for a line end; who takes it and who does not can be
+         * set against each other, so we do not. */
         if (end == h->line || buf[end - 1] != '\r')
             return bad(h, HTTP_FAULT_BARE_LF);
         r = take_line(h, buf, end - 1);

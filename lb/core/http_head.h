@@ -9,8 +9,9 @@
 
 /* Heads of HTTP/1.1 messages (RFC 9112), strict, incremental, without allocation. Pure.
  *
- * The head lies in one contiguous buffer that only grows while it is parsed; results are offsets from
- * its first byte, so the buffer may move. Every byte is looked at once, however the head is cut. */
+ * The head lies in one contiguous buffer that only grows while it is parsed; results are offsets
+ * from its first byte, so the buffer may move. Every byte is looked at once, however the head is
+ * cut. */
 enum {
     HTTP_HEAD_MAX = 32 << 10,
     HTTP_FIELDS_MAX = 100,
@@ -41,7 +42,17 @@ struct http_field {
     bool hop;                     /* named in Connection */
 };
 
-enum http_method { HTTP_OTHER, HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_OPTIONS, HTTP_TRACE, HTTP_CONNECT };
+enum http_method {
+    HTTP_OTHER,
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_TRACE,
+    HTTP_CONNECT
+};
 
 /* How the end of a body is found (RFC 9112 6.3). */
 enum http_framing { HTTP_NO_BODY, HTTP_LENGTH, HTTP_CHUNKED, HTTP_UNTIL_CLOSE };
@@ -64,9 +75,9 @@ struct http_head {
     bool head_request; /* response: it answers HEAD, so it has no body */
     uint8_t phase;
     bool first_checked;
-    uint16_t line;  /* where the current line begins */
-    uint16_t scan;  /* where the search for its end goes on */
-    uint8_t crlfs;  /* empty lines before a request line */
+    uint16_t line; /* where the current line begins */
+    uint16_t scan; /* where the search for its end goes on */
+    uint8_t crlfs; /* empty lines before a request line */
     /* results, valid after HTTP_DONE */
     enum http_fault fault; /* after HTTP_BAD */
     uint16_t len;          /* bytes of the head, the empty line included */

@@ -2,8 +2,8 @@
 
 enum { HOLD_FIRST_MS = 200, HOLD_MAX_MS = 5000 };
 
-static unsigned choose_rr(_Atomic uint64_t *cursor, unsigned n, bool (*usable)(void *arg, unsigned i),
-                          void *arg)
+static unsigned choose_rr(_Atomic uint64_t *cursor, unsigned n,
+                          bool (*usable)(void *arg, unsigned i), void *arg)
 {
     unsigned first = 0;
 

@@ -7,9 +7,9 @@
 enum { RETRY_ATTEMPTS_MAX = 4, RETRY_BUDGET_PERCENT = 20, RETRY_BUDGET_FLOOR = 3 };
 
 struct retry_in {
-    bool sent;          /* the kernel took at least one byte of the request */
-    bool reused;        /* the connection came from the pool */
-    bool answered;      /* at least one byte of an answer came */
+    bool sent;     /* the kernel took at least one byte of the request */
+    bool reused;   /* the connection came from the pool */
+    bool answered; /* at least one byte of an answer came */
     bool idempotent;
     bool replayable;    /* head and all body bytes sent so far are still at hand */
     bool timed_out;     /* no answer in time, as opposed to closed or refused */

@@ -6,14 +6,16 @@
 
 #include "common/base/str.h"
 
-/* Path prefixes and the services behind them. Pure. Paths are compared as bytes, as the client sent them: no
- * decoding, no normalisation, so that lbd and a backend can never disagree about what was asked for. */
+/* Path prefixes and the services behind them. Pure. Paths are compared as bytes, as the client sent
+ * them: no decoding, no normalisation, so that lbd and a backend can never disagree about what was
+ * asked for. */
 struct route {
     struct sv prefix; /* "/api/v1"; no slash at its end; "" is the root: it matches every path */
     unsigned service; /* index */
 };
 
-/* A prefix as the operator writes it ("/api/v1/" and "/" have a slash too many) in the form above. */
+/* A prefix as the operator writes it ("/api/v1/" and "/" have a slash too many) in the form above.
+ */
 bool route_prefix_clean(struct sv text, struct sv *ret) MUST_CHECK;
 
 /* Longest prefix first; of equal ones the first in the list is used. */

@@ -84,7 +84,8 @@ struct wheel_node *wheel_pop(struct wheel *w, uint64_t now_ms)
                 n->at_ms = 0;
                 return n;
             }
-            /* It was beyond the horizon; its deadline's slot, or the new horizon's, is never this one. */
+            /* It was beyond the horizon; its deadline's slot, or the new horizon's, is never this
+             * one. */
             wheel_set(w, n, n->at_ms);
         }
         w->used[slot / 64] &= ~(UINT64_C(1) << (slot % 64));

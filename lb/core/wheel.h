@@ -6,9 +6,9 @@
 
 #include "common/base/list.h"
 
-/* Deadlines of many connections: setting, moving and clearing one costs a list operation, whatever their
- * number. Fires never early and at most WHEEL_TICK_MS late (plus the lateness of the caller's own timer).
- * Pure: time is an argument. */
+/* Deadlines of many connections: setting, moving and clearing one costs a list operation, whatever
+ * their number. Fires never early and at most WHEEL_TICK_MS late (plus the lateness of the caller's
+ * own timer). Pure: time is an argument. */
 enum { WHEEL_TICK_MS = 32, WHEEL_SLOTS = 2048 };
 
 struct wheel_node {

@@ -3,7 +3,8 @@
 
 #include <stdbool.h>
 
-/* States of an exchange (xchg_state.def), its legal moves, and the causes of its end (xchg_cause.def). */
+/* States of an exchange (xchg_state.def), its legal moves, and the causes of its end
+ * (xchg_cause.def). */
 enum xchg_state {
 #define XSTATE(sym, name, from, help) XS_##sym,
 #include "lb/core/xchg_state.def"

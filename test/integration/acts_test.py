@@ -129,7 +129,7 @@ class Answer:
 class Acts:
     """One running acts."""
 
-    def __init__(self, pg, wait=True, **env):
+    def __init__(self, pg, wait=True, limit_files=None, **env):
         self.env = {"ACTS_PORT": "0", "ACTS_BIND": "127.0.0.1", "ACTS_DB_HOST": "127.0.0.1",
                     "ACTS_DB_PORT": str(pg.port), "ACTS_DB_USER": "app",
                     "ACTS_DB_PASSWORD_FILE": pg.password_file}
@@ -140,7 +140,9 @@ class Acts:
         self.log_path = tempfile.mktemp(prefix="acts-log-")
         self.log = open(self.log_path, "wb")
         self.began = time.monotonic()
-        self.proc = subprocess.Popen([ACTS], env=self.env, stderr=self.log, stdout=self.log)
+        limit = ["prlimit", f"--nofile={limit_files}:{limit_files}"] if limit_files else []
+        self.proc = subprocess.Popen([*limit, ACTS], env={"PATH": os.environ["PATH"], **self.env}, stderr=self.log,
+                                     stdout=self.log)
         wait_for("acts has started", lambda: "started" in self.text() or self.proc.poll() is not None, 10)
         assert self.proc.poll() is None, self.text()
         self.port = int(re.search(r"started: .*port=(\d+)", self.text()).group(1))
@@ -854,6 +856,36 @@ class Life(unittest.TestCase):
             idle.close()
             self.assertEqual(up.result().status, 201)
         lock.wait(10)
+        self.assertEqual(a.stop(), 0)
+
+    def test_too_many_connections(self):
+        a = Acts(PG, limit_files=200)
+        idle, slow = [], []
+        try:
+            for _ in range(150):  # more than may be open: the longest idle makes room
+                idle.append(socket.create_connection(("127.0.0.1", a.port), 5))
+            self.assertEqual(a.get("/_health").status, 200)
+            for _ in range(150):  # the same with heads that never end
+                slow.append(socket.create_connection(("127.0.0.1", a.port), 5))
+                try:
+                    slow[-1].sendall(b"GET / HTTP/1.1\r\nX: ")
+                except OSError:
+                    pass
+            self.assertEqual(a.get("/_health").status, 200)
+            self.assertLess(len(os.listdir(f"/proc/{a.proc.pid}/fd")), 160)
+        finally:
+            for s in idle + slow:
+                s.close()
+        self.assertEqual(a.get("/categories").status, 200)
+        self.assertEqual(a.stop(), 0)
+
+    def test_out_of_descriptors(self):
+        a = Acts(PG, wait=False, limit_files=40)  # fewer than connections that are allowed
+        idle = [socket.create_connection(("127.0.0.1", a.port), 5) for _ in range(60)]
+        wait_for("says so", lambda: "accept failed" in a.text())
+        for s in idle:
+            s.close()
+        wait_for("healthy", lambda: a.get("/_health").status == 200)
         self.assertEqual(a.stop(), 0)
 
     def test_bad_environment(self):

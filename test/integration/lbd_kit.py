@@ -256,7 +256,7 @@ class Lbd:
             f.write(conf if conf is not None else CONF % self.port)
         self.sock = os.path.join(self.dir, "run", "lb.sock")
         self.log_path = os.path.join(self.dir, "log")
-        self.log_file = open(self.log_path, "ab")
+        self.log_file = open(self.log_path, "wb")
         self.generation, self.wire = 0, None
         self.proc = subprocess.Popen(
             [*wrap, os.path.join(BUILD, "lb", "lbd"), "-c", self.conf, "--state-dir", os.path.join(self.dir, "state"),
@@ -268,6 +268,7 @@ class Lbd:
     def wait_ready(self):
         until("lbd ready", lambda: b"ready" in self.log() or self.proc.poll() is not None, 20)
         if self.proc.poll() is not None:
+            self.log_file.close()
             raise AssertionError("lbd ended: " + self.log().decode())
         self.wire = Wire(self.sock, "ctl", 30)
 
@@ -317,6 +318,10 @@ class Lbd:
         with open("/proc/%d/status" % self.proc.pid, encoding="ascii") as f:
             rows = dict(x.split(":", 1) for x in f)
         return int(rows["VmRSS"].split()[0]), int(rows["VmHWM"].split()[0])
+
+    def cpu_ticks(self):
+        with open("/proc/%d/stat" % self.proc.pid, encoding="ascii") as f:
+            return sum(int(x) for x in f.read().rsplit(")", 1)[1].split()[11:13])
 
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.proc.pid))

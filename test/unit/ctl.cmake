@@ -3,5 +3,9 @@ foreach(module adopt feed health plan scale slot verdict)
 endforeach()
 
 # The whole shell on a fake engine, fake probes (in place of ctl_runtime) and a fake lbd.
-lbctl_unit_test(ctl/loop_test.c ctl_shell)
-target_sources(unit_ctl_loop PRIVATE unit/ctl/fake_engine.c unit/ctl/fake_lb.c)
+foreach(module loop restart wishes)
+  lbctl_unit_test(ctl/${module}_test.c ctl_shell)
+  target_sources(unit_ctl_${module} PRIVATE unit/ctl/live.c unit/ctl/fake_engine.c unit/ctl/fake_lb.c)
+endforeach()
+
+lbctl_unit_test(ctl/lbctl/show_test.c lbctl_show)

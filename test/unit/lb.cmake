@@ -1,0 +1,6 @@
+foreach(module http_head http_chunk http_edit route retry wheel xchg_state)
+  lbctl_unit_test(lb/core/${module}_test.c lb_core)
+endforeach()
+lbctl_unit_test(lb/core/pick_test.c lb_core Threads::Threads)
+lbctl_unit_test(lb/table_test.c lb_shell)
+lbctl_unit_test(lb/args_test.c lb_shell)

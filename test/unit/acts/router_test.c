@@ -78,7 +78,7 @@ static void paths_find_their_route(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct sv param = {NULL, 0};
+        struct sv param = {"", 0};
         const struct route *r = router_find(table, ARRAY_LEN(table), sv_of(rows[i].path), &param);
 
         ROW_EQ_STR(rows[i].path, r != NULL ? r->pattern : "none",

@@ -7,8 +7,9 @@
 #include "common/wire/chan.h"
 #include "ctl/runtime.h"
 
-/* A world for ctld to live in, on the test's own loop: an engine with virtual containers behind struct runtime_ops,
- * probes that see what those containers are like (in place of ctl/probe.c), and an lbd that takes tables. */
+/* A world for ctld to live in, on the test's own loop: an engine with virtual containers behind
+ * struct runtime_ops, probes that see what those containers are like (in place of ctl/probe.c), and
+ * an lbd that takes tables. */
 enum { FAKE_BOXES = 64, FAKE_BACKENDS = 32 };
 
 struct fake_box {
@@ -31,9 +32,11 @@ struct fake_engine {
     uint64_t start_ms, warm_ms; /* a start takes this long; the program listens that much later */
     bool away;                  /* every call fails, nothing happens */
     bool lose_create, lose_start, lose_stop; /* the next one happens, its answer is lost */
-    enum rt_result refuse_start; /* the next start fails so */
-    unsigned probes_at_once_max; /* of one container */
-    unsigned stopped_in_table;   /* containers stopped or removed while lbd still had them */
+    enum rt_result refuse_start;             /* the next start fails so */
+    unsigned probes_at_once_max;             /* of one container */
+    unsigned stopped_in_table; /* containers stopped or removed while lbd still had them */
+    const char *need_alive;    /* a service that others stand on ... */
+    unsigned too_early;        /* ... stopped while one of them still ran */
     rt_hint_fn *hint;
     void *hint_arg;
     struct rt_info info;
@@ -44,18 +47,19 @@ extern struct fake_engine engine;
 extern const struct runtime_ops runtime_fake;
 
 void fake_engine_reset(struct loop *l);
-struct fake_box *fake_box(const char *service, unsigned slot);   /* the running one of a slot, or NULL */
-unsigned fake_count(const char *service, enum rt_state state);   /* NULL: of any service */
-struct fake_box *fake_add(const char *service, unsigned slot, uint64_t generation, enum rt_state state,
-                          const char *hash, uint16_t host_port);
+struct fake_box *fake_box(const char *service,
+                          unsigned slot); /* the running one of a slot, or NULL */
+unsigned fake_count(const char *service, enum rt_state state); /* NULL: of any service */
+struct fake_box *fake_add(const char *service, unsigned slot, uint64_t generation,
+                          enum rt_state state, const char *hash, uint16_t host_port);
 void fake_kill(struct fake_box *b); /* it exits by itself; the engine hints */
 
 struct fake_lb {
     struct chan_hub *hub;
     char path[200];
-    json_t *table;      /* last one, with its generation */
-    unsigned tables;    /* pushes */
-    unsigned smallest;  /* fewest backends of `web` that any pushed table had since this was set */
+    json_t *table;     /* last one, with its generation */
+    unsigned tables;   /* pushes */
+    unsigned smallest; /* fewest backends of `web` that any pushed table had since this was set */
     uint64_t generation, counted, first_ms, requests;
     char boot[16];
     bool deaf; /* answers nothing */

@@ -97,6 +97,9 @@ static enum rt_result run_stop(struct op *o)
     if (b == NULL)
         return RT_GONE;
     check_not_in_table(b);
+    if (engine.need_alive != NULL && strcmp(b->service, engine.need_alive) == 0 &&
+        fake_count("web", RT_RUNNING) > 0)
+        engine.too_early++;
     *(o->grace_ms == 0 ? &engine.kills : &engine.stops) += 1;
     b->state = RT_EXITED;
     engine.lose_stop = false;
@@ -123,8 +126,11 @@ static void run_list(struct op *o)
     for (size_t i = 0; i < n; i++) {
         const struct fake_box *b = &engine.boxes[i];
 
-        v[i] = (struct rt_instance){b->id,   b->name,    b->service, b->slot,      b->generation, b->token,
-                                    b->hash, b->state, b->state == RT_RUNNING ? b->address : "", b->host_port, b->exit_code};
+        v[i] = (struct rt_instance){
+            b->id,        b->name,       b->service,
+            b->slot,      b->generation, b->token,
+            b->hash,      b->state,      b->state == RT_RUNNING ? b->address : "",
+            b->host_port, b->exit_code};
     }
     o->listed(o->arg, RT_OK, v, n, NULL);
 }
@@ -137,7 +143,8 @@ static void on_op(void *arg) /* timer */
 
     list_unlink(&o->node);
     engine.info.up = !engine.away;
-    (void)snprintf(engine.info.error, sizeof engine.info.error, "%s", engine.away ? "the fake is away" : "");
+    (void)snprintf(engine.info.error, sizeof engine.info.error, "%s",
+                   engine.away ? "the fake is away" : "");
     if (engine.away) {
         (void)err_set(&e, "the fake is away");
         if (o->verb == START)
@@ -149,7 +156,10 @@ static void on_op(void *arg) /* timer */
     } else if (o->verb == LIST) {
         run_list(o);
     } else {
-        r = o->verb == CREATE ? run_create(o) : o->verb == START ? run_start(o) : o->verb == STOP ? run_stop(o) : run_remove(o);
+        r = o->verb == CREATE  ? run_create(o)
+            : o->verb == START ? run_start(o)
+            : o->verb == STOP  ? run_stop(o)
+                               : run_remove(o);
         answer(o, r, "the fake says so");
     }
     timer_fini(&o->timer);
@@ -169,8 +179,8 @@ static struct op *op_new(enum verb verb, const char *id, uint64_t delay_ms, void
     return o;
 }
 
-static bool fake_open(struct loop *l, const struct conf *c, rt_hint_fn *hint, void *arg, struct runtime **ret,
-                      struct err *e)
+static bool fake_open(struct loop *l, const struct conf *c, rt_hint_fn *hint, void *arg,
+                      struct runtime **ret, struct err *e)
 {
     (void)l;
     (void)c;
@@ -214,12 +224,13 @@ static void fake_create(struct runtime *rt, const struct rt_spec *s, rt_create_f
 
     (void)rt;
     o->created = done;
-    o->made = (struct fake_box){.slot = s->slot, .generation = s->generation, .host_port = s->host_port};
+    o->made =
+        (struct fake_box){.slot = s->slot, .generation = s->generation, .host_port = s->host_port};
     (void)snprintf(o->made.service, sizeof o->made.service, "%s", s->service->name);
     (void)snprintf(o->made.token, sizeof o->made.token, "%s", s->token);
     (void)snprintf(o->made.hash, sizeof o->made.hash, "%s", s->conf_hash);
-    (void)snprintf(o->made.name, sizeof o->made.name, "%s-%s-%u-%llu", s->project, s->service->name, s->slot,
-                   (unsigned long long)s->generation);
+    (void)snprintf(o->made.name, sizeof o->made.name, "%s-%s-%u-%llu", s->project, s->service->name,
+                   s->slot, (unsigned long long)s->generation);
 }
 
 static void fake_start(struct runtime *rt, const char *id, rt_start_fn *done, void *arg)
@@ -230,7 +241,8 @@ static void fake_start(struct runtime *rt, const char *id, rt_start_fn *done, vo
     op_new(START, id, engine.start_ms, arg)->started = done;
 }
 
-static void fake_stop(struct runtime *rt, const char *id, uint64_t grace_ms, rt_done_fn *done, void *arg)
+static void fake_stop(struct runtime *rt, const char *id, uint64_t grace_ms, rt_done_fn *done,
+                      void *arg)
 {
     struct op *o = op_new(STOP, id, 1, arg);
 
@@ -270,16 +282,18 @@ unsigned fake_count(const char *service, enum rt_state state)
     unsigned n = 0;
 
     for (size_t i = 0; i < engine.n; i++)
-        n += engine.boxes[i].state == state && (service == NULL || strcmp(engine.boxes[i].service, service) == 0);
+        n += engine.boxes[i].state == state &&
+             (service == NULL || strcmp(engine.boxes[i].service, service) == 0);
     return n;
 }
 
-struct fake_box *fake_add(const char *service, unsigned slot, uint64_t generation, enum rt_state state,
-                          const char *hash, uint16_t host_port)
+struct fake_box *fake_add(const char *service, unsigned slot, uint64_t generation,
+                          enum rt_state state, const char *hash, uint16_t host_port)
 {
     struct fake_box *b = &engine.boxes[engine.n++];
 
-    *b = (struct fake_box){.slot = slot, .generation = generation, .state = state, .host_port = host_port};
+    *b = (struct fake_box){
+        .slot = slot, .generation = generation, .state = state, .host_port = host_port};
     (void)snprintf(b->id, sizeof b->id, "%08x%056x", ++engine.serial, 9u);
     (void)snprintf(b->service, sizeof b->service, "%s", service);
     (void)snprintf(b->token, sizeof b->token, "token%u", engine.serial);
@@ -316,26 +330,30 @@ struct one_probe {
 
 const char *probe_result_name(enum probe_result r)
 {
-    static const char *const names[] = {"ok", "bad-status", "refused", "reset", "timeout", "bad-answer", "local"};
+    static const char *const names[] = {"ok",      "bad-status", "refused", "reset",
+                                        "timeout", "bad-answer", "local"};
 
     return names[r];
 }
 
 const char *rt_result_name(enum rt_result r)
 {
-    static const char *const names[] = {"ok", "refused", "gone", "no-image", "port-busy", "conflict", "unknown"};
+    static const char *const names[] = {"ok",        "refused",  "gone",   "no-image",
+                                        "port-busy", "conflict", "unknown"};
 
     return names[r];
 }
 
 const char *rt_state_name(enum rt_state s)
 {
-    static const char *const names[] = {"created", "running", "paused", "restarting", "exited", "dead", "removing", "other"};
+    static const char *const names[] = {"created", "running", "paused",   "restarting",
+                                        "exited",  "dead",    "removing", "other"};
 
     return names[s];
 }
 
-bool probe_pool_new(struct loop *l, probe_done_fn *done, void *arg, struct probe_pool **ret, struct err *e)
+bool probe_pool_new(struct loop *l, probe_done_fn *done, void *arg, struct probe_pool **ret,
+                    struct err *e)
 {
     (void)l;
     (void)e;
@@ -382,14 +400,15 @@ static const struct fake_box *behind(const char *address, uint16_t port)
         const struct fake_box *b = &engine.boxes[i];
 
         if (b->state == RT_RUNNING &&
-            (strcmp(address, "127.0.0.1") == 0 ? b->host_port == port : strcmp(b->address, address) == 0))
+            (strcmp(address, "127.0.0.1") == 0 ? b->host_port == port
+                                               : strcmp(b->address, address) == 0))
             return b;
     }
     return NULL;
 }
 
-void probe_start(struct probe_pool *pool, uint64_t tag, enum conf_health_kind kind, const char *address, uint16_t port,
-                 const char *path, uint64_t timeout_ms)
+void probe_start(struct probe_pool *pool, uint64_t tag, enum conf_health_kind kind,
+                 const char *address, uint16_t port, const char *path, uint64_t timeout_ms)
 {
     struct one_probe *p = mem_zalloc(sizeof(*p));
     const struct fake_box *b = behind(address, port);

@@ -46,18 +46,21 @@ static json_t *stats(void)
 
     json_array_foreach(json_object_get(service_of("web"), "backends"), i, b)
     {
-        (void)json_array_append_new(backends, json_pack("{s:I, s:s, s:i, s:i, s:i}", "slot",
-                                                        (json_int_t)proto_uint(b, "slot", 0), "instance",
-                                                        proto_str(b, "instance", ""), "requests", 5, "in_flight", 1,
-                                                        "failures", 0));
+        (void)json_array_append_new(backends,
+                                    json_pack("{s:I, s:s, s:i, s:i, s:i}", "slot",
+                                              (json_int_t)proto_uint(b, "slot", 0), "instance",
+                                              proto_str(b, "instance", ""), "requests", 5,
+                                              "in_flight", 1, "failures", 0));
     }
-    return json_pack("{s:s, s:I, s:i, s:[{s:s, s:I, s:I, s:I, s:i, s:i, s:i, s:o}]}", "boot", lb.boot, "generation",
-                     (json_int_t)lb.generation, "connections", 3, "services", "name", "web", "requests",
-                     (json_int_t)lb.requests, "counted", (json_int_t)lb.counted, "first_ms", (json_int_t)lb.first_ms,
-                     "in_flight", 1, "errors", 0, "retries", 0, "backends", backends);
+    return json_pack("{s:s, s:I, s:i, s:[{s:s, s:I, s:I, s:I, s:i, s:i, s:i, s:o}]}", "boot",
+                     lb.boot, "generation", (json_int_t)lb.generation, "connections", 3, "services",
+                     "name", "web", "requests", (json_int_t)lb.requests, "counted",
+                     (json_int_t)lb.counted, "first_ms", (json_int_t)lb.first_ms, "in_flight", 1,
+                     "errors", 0, "retries", 0, "backends", backends);
 }
 
-static void on_table(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg) /* chan_handler_fn */
+static void on_table(struct chan *ch, struct chan_ask ask, const json_t *body,
+                     void *arg) /* chan_handler_fn */
 {
     uint64_t g = proto_uint(body, "generation", 0);
 
@@ -78,7 +81,8 @@ static void on_table(struct chan *ch, struct chan_ask ask, const json_t *body, v
     chan_answer(ask, json_pack("{s:I}", "generation", (json_int_t)g));
 }
 
-static void on_drain(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg) /* chan_handler_fn */
+static void on_drain(struct chan *ch, struct chan_ask ask, const json_t *body,
+                     void *arg) /* chan_handler_fn */
 {
     (void)ch;
     (void)arg;
@@ -89,12 +93,13 @@ static void on_drain(struct chan *ch, struct chan_ask ask, const json_t *body, v
         return;
     }
     lb.drains++;
-    chan_answer(ask, json_pack("{s:b, s:b, s:I, s:i, s:i, s:i, s:i}", "drained", 1, "known", 1, "generation",
-                               (json_int_t)lb.generation, "in_flight_at_mark", 1, "in_flight", 0, "after_mark", 0,
-                               "took_ms", 1));
+    chan_answer(ask, json_pack("{s:b, s:b, s:I, s:i, s:i, s:i, s:i}", "drained", 1, "known", 1,
+                               "generation", (json_int_t)lb.generation, "in_flight_at_mark", 1,
+                               "in_flight", 0, "after_mark", 0, "took_ms", 1));
 }
 
-static void on_stats(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg) /* chan_handler_fn */
+static void on_stats(struct chan *ch, struct chan_ask ask, const json_t *body,
+                     void *arg) /* chan_handler_fn */
 {
     (void)ch;
     (void)arg;

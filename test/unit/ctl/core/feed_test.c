@@ -18,12 +18,18 @@ static const struct {
     const char *name;
     struct report r[6];
 } rows[] = {
-    {"first contact with a fresh lbd", {{"a", 0, 0, false}, {"a", 3, 3, false}, {"a", 3, 0, false}, {"a", 10, 7, false}}},
-    {"first contact with an old lbd: its past is not ours", {{"a", 100, 0, true}, {"a", 101, 1, false}}},
-    {"lbd restarts: the new life counts from zero", {{"a", 5, 0, true}, {"a", 9, 4, false}, {"b", 2, 2, true}, {"b", 3, 1, false}}},
-    {"lbd restarts with nothing counted", {{"a", 0, 0, false}, {"b", 0, 0, true}, {"b", 4, 4, false}}},
-    {"the new life's number is larger", {{"a", 0, 0, false}, {"a", 5, 5, false}, {"b", 50, 50, true}}},
-    {"the service came back to the table", {{"a", 0, 0, false}, {"a", 5, 5, false}, {"a", 2, 2, true}}},
+    {"first contact with a fresh lbd",
+     {{"a", 0, 0, false}, {"a", 3, 3, false}, {"a", 3, 0, false}, {"a", 10, 7, false}}},
+    {"first contact with an old lbd: its past is not ours",
+     {{"a", 100, 0, true}, {"a", 101, 1, false}}},
+    {"lbd restarts: the new life counts from zero",
+     {{"a", 5, 0, true}, {"a", 9, 4, false}, {"b", 2, 2, true}, {"b", 3, 1, false}}},
+    {"lbd restarts with nothing counted",
+     {{"a", 0, 0, false}, {"b", 0, 0, true}, {"b", 4, 4, false}}},
+    {"the new life's number is larger",
+     {{"a", 0, 0, false}, {"a", 5, 5, false}, {"b", 50, 50, true}}},
+    {"the service came back to the table",
+     {{"a", 0, 0, false}, {"a", 5, 5, false}, {"a", 2, 2, true}}},
 };
 
 static void test_rows(void **state)
@@ -38,7 +44,8 @@ static void test_rows(void **state)
 
             if (got.added != r->added || got.gap != r->gap)
                 fail_msg("%s, report %zu: want %llu gap %d, got %llu gap %d", rows[i].name, k,
-                         (unsigned long long)r->added, r->gap, (unsigned long long)got.added, got.gap);
+                         (unsigned long long)r->added, r->gap, (unsigned long long)got.added,
+                         got.gap);
         }
     }
 }

@@ -8,7 +8,8 @@
 #include "common/base/str.h"
 #include "ctl/core/health.h"
 
-/* A row is a story: '+' and '-' are probes one second apart, the word after it is the state at its end. */
+/* A row is a story: '+' and '-' are probes one second apart, the word after it is the state at its
+ * end. */
 static const struct {
     const char *name;
     struct health_rule rule;
@@ -19,7 +20,12 @@ static const struct {
 } rows[] = {
     {"new and unprobed", {1, 1, 5000}, false, "", HEALTH_STARTING, 0},
     {"first success ends the start period", {1, 1, 30000}, false, "+", HEALTH_UP, 1},
-    {"failures within the start period are forgiven", {1, 1, 5000}, false, "----", HEALTH_STARTING, 0},
+    {"failures within the start period are forgiven",
+     {1, 1, 5000},
+     false,
+     "----",
+     HEALTH_STARTING,
+     0},
     {"the start period ends", {1, 1, 5000}, false, "-----", HEALTH_DOWN, 1},
     {"fall counts after the start period too", {8, 1, 5000}, false, "-------", HEALTH_STARTING, 0},
     {"first failure takes it out", {1, 1, 30000}, false, "+-", HEALTH_DOWN, 2},
@@ -47,8 +53,8 @@ static void test_rows(void **state)
         for (const char *p = rows[i].probes; *p != '\0'; p++)
             changes += health_result(&h, &rows[i].rule, *p == '+', now += 1000);
         if (h.state != rows[i].want || changes != rows[i].changes)
-            fail_msg("%s: want state %d after %u changes, got %d after %u", rows[i].name, (int)rows[i].want,
-                     rows[i].changes, (int)h.state, changes);
+            fail_msg("%s: want state %d after %u changes, got %d after %u", rows[i].name,
+                     (int)rows[i].want, rows[i].changes, (int)h.state, changes);
     }
 }
 

@@ -12,9 +12,10 @@
 
 enum { MAX = 12 };
 
-/* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy, D draining because sick, d draining
- * because unwanted, P stopping because sick, w waiting, S starting in the place of a sick one.
- * want: one word a slot: w wanted, s may start, r may be replaced, l may leave, - nothing. */
+/* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy, D draining because
+ * sick, d draining because unwanted, P stopping because sick, w waiting, S starting in the place of
+ * a sick one. want: one word a slot: w wanted, s may start, r may be replaced, l may leave, -
+ * nothing. */
 static const struct {
     const char *name;
     unsigned wish;
@@ -46,16 +47,39 @@ static struct slot make(char c)
     struct slot s = {.state = SLOT_EMPTY};
 
     switch (c) {
-    case 'c': s.state = SLOT_CREATING; break;
-    case 'S': s.cause = SLOT_SICK; s.state = SLOT_STARTING; break;
-    case 's': s.state = SLOT_STARTING; break;
-    case 'R': s.state = SLOT_READY; break;
-    case 'U': s.state = SLOT_UNHEALTHY; break;
-    case 'D': s.cause = SLOT_SICK; s.state = SLOT_DRAINING; break;
-    case 'd': s.cause = SLOT_UNWANTED; s.state = SLOT_DRAINING; break;
-    case 'P': s.cause = SLOT_SICK; s.state = SLOT_STOPPING; break;
-    case 'w': s.state = SLOT_WAITING; break;
-    default: break;
+    case 'c':
+        s.state = SLOT_CREATING;
+        break;
+    case 'S':
+        s.cause = SLOT_SICK;
+        s.state = SLOT_STARTING;
+        break;
+    case 's':
+        s.state = SLOT_STARTING;
+        break;
+    case 'R':
+        s.state = SLOT_READY;
+        break;
+    case 'U':
+        s.state = SLOT_UNHEALTHY;
+        break;
+    case 'D':
+        s.cause = SLOT_SICK;
+        s.state = SLOT_DRAINING;
+        break;
+    case 'd':
+        s.cause = SLOT_UNWANTED;
+        s.state = SLOT_DRAINING;
+        break;
+    case 'P':
+        s.cause = SLOT_SICK;
+        s.state = SLOT_STOPPING;
+        break;
+    case 'w':
+        s.state = SLOT_WAITING;
+        break;
+    default:
+        break;
     }
     return s;
 }
@@ -77,7 +101,8 @@ static void describe(const struct slot_env *env, size_t n, char *buf, size_t siz
         if (env[i].may_leave)
             *p++ = 'l';
         *p = '\0';
-        at += (size_t)snprintf(buf + at, size - at, "%s%s", i > 0 ? " " : "", word[0] != '\0' ? word : "-");
+        at += (size_t)snprintf(buf + at, size - at, "%s%s", i > 0 ? " " : "",
+                               word[0] != '\0' ? word : "-");
     }
 }
 
@@ -90,7 +115,8 @@ static void test_rows(void **state)
         struct slot_env env[MAX];
         size_t n = strlen(rows[i].slots);
         char got[128];
-        struct plan_in in = {.wish = rows[i].wish, .engine_up = rows[i].engine, .deps_ready = rows[i].deps};
+        struct plan_in in = {
+            .wish = rows[i].wish, .engine_up = rows[i].engine, .deps_ready = rows[i].deps};
 
         for (size_t k = 0; k < n; k++) {
             slots[k] = make(rows[i].slots[k]);

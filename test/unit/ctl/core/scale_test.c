@@ -18,29 +18,30 @@ static void test_targets(void **state)
     static const struct {
         uint64_t count;
         unsigned want;
-    } rows[] = {{0, 1},   {1, 1},   {19, 1},   {20, 2},   {39, 2},   {40, 3},  {59, 3},
-                {60, 4},  {179, 9}, {180, 10}, {199, 10}, {200, 10}, {500, 10}, {UINT64_MAX, 10}};
+    } rows[] = {{0, 1},  {1, 1},   {19, 1},   {20, 2},   {39, 2},   {40, 3},   {59, 3},
+                {60, 4}, {179, 9}, {180, 10}, {199, 10}, {200, 10}, {500, 10}, {UINT64_MAX, 10}};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (scale_target(&acts, rows[i].count) != rows[i].want)
-            fail_msg("%llu requests: want %u, got %u", (unsigned long long)rows[i].count, rows[i].want,
-                     scale_target(&acts, rows[i].count));
+            fail_msg("%llu requests: want %u, got %u", (unsigned long long)rows[i].count,
+                     rows[i].want, scale_target(&acts, rows[i].count));
     for (uint64_t n = 0; n <= 250; n++)
         assert_int_equal(scale_target(&acts, n), n / 20 + 1 > 10 ? 10 : n / 20 + 1);
     assert_int_equal(scale_target(&(struct scale_rule){.min = 3, .max = 5, .per = 20}, 0), 3);
     assert_int_equal(scale_target(&(struct scale_rule){.min = 3, .max = 5, .per = 0}, 100), 5);
 }
 
-/* A story in seconds: "T+N" N requests at T; "T!" a decision with complete numbers; "T?" one without; "T=W" expects W
- * wished; "T~" the feed has a gap; "Tarmed S", "Tunarmed" expect the clock (S: second of the next decision). */
+/* A story in seconds: "T+N" N requests at T; "T!" a decision with complete numbers; "T?" one
+ * without; "T=W" expects W wished; "T~" the feed has a gap; "Tarmed S", "Tunarmed" expect the clock
+ * (S: second of the next decision). */
 static const struct {
     const char *name;
     const char *story;
 } stories[] = {
     {"nothing ever happens", "0unarmed 500! 500=1 500unarmed"},
-    {"the assignment's scenario",
-     "10+20 10armed:130 129! 129=1 130! 130=2 130armed:250 142+4 200+60 250! 250=4 250armed:370 370! 370=1 370unarmed"},
+    {"the assignment's scenario", "10+20 10armed:130 129! 129=1 130! 130=2 130armed:250 142+4 "
+                                  "200+60 250! 250=4 250armed:370 370! 370=1 370unarmed"},
     {"nineteen do not scale", "0+19 120! 120=1 120unarmed"},
     {"the first request arms at its own time, whenever it is heard of", "100+1 100armed:220"},
     {"later requests do not move the clock", "100+1 150+1 219+1 219armed:220"},
@@ -50,8 +51,10 @@ static const struct {
     {"several intervals late", "0+20 365! 365=2 365armed:480"},
     {"at most ten", "0+5000 120! 120=10 240! 240=1"},
     {"no numbers: never smaller, stays due", "0+40 120! 120=3 240? 240=3 250? 250=3 260! 260=1"},
-    {"no numbers: grows early, decides when they come", "0+40 120? 120=3 125+20 126! 126=4 126armed:240"},
-    {"a gap in the interval: never smaller", "0+40 120! 120=3 130~ 240! 240=3 240armed:360 360! 360=1"},
+    {"no numbers: grows early, decides when they come",
+     "0+40 120? 120=3 125+20 126! 126=4 126armed:240"},
+    {"a gap in the interval: never smaller",
+     "0+40 120! 120=3 130~ 240! 240=3 240armed:360 360! 360=1"},
     {"a gap does not stop growth", "0+20 120! 120=2 130~ 130+90 240! 240=5"},
     {"requests at the tick's own moment count once", "0+20 120+20 120! 120=3 240! 240=1"},
 };
@@ -88,7 +91,8 @@ static void run(const char *name, const char *story)
         } else if (op[0] == 'a') {
             assert_true(str_to_u64(sv_of(op + strlen("armed:")), 0, 1000000, &n, NULL));
             if (!s.armed || s.at_ms != 1000000 + n * 1000)
-                fail_msg("%s, at %s: armed %d for %lld s", name, w, s.armed, (long long)(s.at_ms / 1000) - 1000);
+                fail_msg("%s, at %s: armed %d for %lld s", name, w, s.armed,
+                         (long long)(s.at_ms / 1000) - 1000);
         } else {
             if (s.armed)
                 fail_msg("%s, at %s: still armed", name, w);
@@ -157,8 +161,10 @@ static void test_first_request_heard_of_late(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),          cmocka_unit_test(test_stories),
-        cmocka_unit_test(test_reason),           cmocka_unit_test(test_reset_and_resume),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_stories),
+        cmocka_unit_test(test_reason),
+        cmocka_unit_test(test_reset_and_resume),
         cmocka_unit_test(test_first_request_heard_of_late),
     };
 

@@ -14,97 +14,130 @@
 /* A story is a list of sentences divided by ';':
  *   want | unwant | may WORDS | may-not WORDS (act start replace leave)    what the plan says
  *   t MS                                                                   time passes
- *   do ACT STATE                                                           one step, its act, the state after it
- *   created R | next-created R | started R | stopped R                     R: ok refused gone busy unknown
- *   drained | probe ok | probe bad | see S | see-next S                    S: nothing created running exited
- *   adopt created | adopt running | adopt ready
- *   wake MS | replaced N                                                   expectations
- * The rule: fall 1, rise 1, start period 5 s. */
+ *   do ACT STATE                                                           one step, its act, the
+ * state after it created R | next-created R | started R | stopped R                     R: ok
+ * refused gone busy unknown drained | probe ok | probe bad | see S | see-next S S: nothing created
+ * running exited adopt created | adopt running | adopt ready wake MS | replaced N expectations The
+ * rule: fall 1, rise 1, start period 5 s. */
 static const struct {
     const char *name;
     const char *story;
 } rows[] = {
     {"not wanted", "do none empty"},
-    {"birth", "want;do create creating;do none creating;created ok;do start starting;do none starting;started ok;"
+    {"birth", "want;do create creating;do none creating;created ok;do start starting;do none "
+              "starting;started ok;"
               "do none starting;probe ok;do none ready;do none ready"},
-    {"waits for what it depends on", "want;may-not start;do none waiting;do none waiting;may start;do create creating"},
-    {"not wanted any more while being created", "want;do create creating;unwant;created ok;do remove empty;do none empty"},
+    {"waits for what it depends on",
+     "want;may-not start;do none waiting;do none waiting;may start;do create creating"},
+    {"not wanted any more while being created",
+     "want;do create creating;unwant;created ok;do remove empty;do none empty"},
     {"not wanted any more while starting: stopped, nobody to drain",
      "BIRTH0;unwant;do none draining;do stop stopping;stopped ok;do remove empty"},
-    {"create refused: back-off grows",
-     "want;do create creating;created refused;do none waiting;do create creating;created refused;do none waiting;wake "
-     "1000;do none waiting;t 1000;do create creating;created refused;do none waiting;t 1999;do none waiting;t 1;do "
-     "create creating"},
-    {"create unknown, not there", "want;do create creating;created unknown;do none creating;see nothing;do none waiting;"
-                                  "do create creating"},
-    {"create unknown, there", "want;do create creating;created unknown;see created;do start starting"},
-    {"start refused: another one", "want;do create creating;created ok;do start starting;started refused;do remove "
-                                   "waiting;do create creating"},
-    {"port busy: the same one again", "want;do create creating;created ok;do start starting;started busy;do none "
-                                      "waiting;do start starting;started busy;do none waiting;do none waiting;t 1000;"
-                                      "do start starting"},
-    {"start unknown, it runs", "want;do create creating;created ok;do start starting;started unknown;do none starting;"
-                               "see running;probe ok;do none ready"},
-    {"start unknown, it does not", "want;do create creating;created ok;do start starting;started unknown;see created;do "
-                                   "none waiting;do start starting"},
-    {"removed by hand before its start", "want;do create creating;created ok;do start starting;started busy;do none "
-                                         "waiting;see nothing;do remove waiting;do create creating"},
-    {"exits while starting: back-off", "BIRTH0;see exited;do remove waiting;do create creating;created ok;do start "
-                                       "starting;started ok;see exited;do remove waiting;do none waiting;wake 1000"},
-    {"never ready: stopped after the start period", "BIRTH0;t 4000;probe bad;do none starting;t 2000;probe bad;do none "
-                                                    "draining;do stop stopping;stopped ok;do remove waiting;replaced 1"},
+    {"create refused: back-off grows", "want;do create creating;created refused;do none waiting;do "
+                                       "create creating;created refused;do none waiting;wake "
+                                       "1000;do none waiting;t 1000;do create creating;created "
+                                       "refused;do none waiting;t 1999;do none waiting;t 1;do "
+                                       "create creating"},
+    {"create unknown, not there",
+     "want;do create creating;created unknown;do none creating;see nothing;do none waiting;"
+     "do create creating"},
+    {"create unknown, there",
+     "want;do create creating;created unknown;see created;do start starting"},
+    {"start refused: another one",
+     "want;do create creating;created ok;do start starting;started refused;do remove "
+     "waiting;do create creating"},
+    {"port busy: the same one again",
+     "want;do create creating;created ok;do start starting;started busy;do none "
+     "waiting;do start starting;started busy;do none waiting;do none waiting;t 1000;"
+     "do start starting"},
+    {"start unknown, it runs",
+     "want;do create creating;created ok;do start starting;started unknown;do none starting;"
+     "see running;probe ok;do none ready"},
+    {"start unknown, it does not",
+     "want;do create creating;created ok;do start starting;started unknown;see created;do "
+     "none waiting;do start starting"},
+    {"removed by hand before its start",
+     "want;do create creating;created ok;do start starting;started busy;do none "
+     "waiting;see nothing;do remove waiting;do create creating"},
+    {"exits while starting: back-off",
+     "BIRTH0;see exited;do remove waiting;do create creating;created ok;do start "
+     "starting;started ok;see exited;do remove waiting;do none waiting;wake 1000"},
+    {"never ready: stopped after the start period",
+     "BIRTH0;t 4000;probe bad;do none starting;t 2000;probe bad;do none "
+     "draining;do stop stopping;stopped ok;do remove waiting;replaced 1"},
     {"sick: drained, stopped, replaced by the one created meanwhile",
-     "BIRTH;probe bad;do none unhealthy;may replace;do drain draining;do create-next draining;do none draining;"
-     "next-created ok;do none draining;drained;do stop stopping;do none stopping;stopped ok;do remove empty;do start "
+     "BIRTH;probe bad;do none unhealthy;may replace;do drain draining;do create-next draining;do "
+     "none draining;"
+     "next-created ok;do none draining;drained;do stop stopping;do none stopping;stopped ok;do "
+     "remove empty;do start "
      "starting;started ok;probe ok;do none ready;do none ready;replaced 1"},
-    {"sick: the next one is late", "BIRTH;may replace;probe bad;do drain draining;do create-next draining;drained;"
-                                   "do stop stopping;stopped ok;do remove empty;do none empty;next-created ok;"
-                                   "do start starting"},
-    {"sick: the next one cannot be created", "BIRTH;may replace;probe bad;do drain draining;do create-next draining;"
-                                             "next-created refused;drained;do stop stopping;do none stopping;stopped ok;"
-                                             "do remove empty;do create creating"},
+    {"sick: the next one is late",
+     "BIRTH;may replace;probe bad;do drain draining;do create-next draining;drained;"
+     "do stop stopping;stopped ok;do remove empty;do none empty;next-created ok;"
+     "do start starting"},
+    {"sick: the next one cannot be created",
+     "BIRTH;may replace;probe bad;do drain draining;do create-next draining;"
+     "next-created refused;drained;do stop stopping;do none stopping;stopped ok;"
+     "do remove empty;do create creating"},
     {"sick: the next one's creation is unknown",
-     "BIRTH;may replace;probe bad;do drain draining;do create-next draining;next-created unknown;drained;do stop "
+     "BIRTH;may replace;probe bad;do drain draining;do create-next draining;next-created "
+     "unknown;drained;do stop "
      "stopping;stopped ok;do remove empty;do none empty;see-next created;do start starting"},
-    {"sick, not yet allowed, recovers", "BIRTH;probe bad;do none unhealthy;do none unhealthy;probe ok;do none ready;"
-                                        "replaced 0"},
-    {"sick, the engine is away", "BIRTH;probe bad;may replace;may-not act;do none unhealthy;do none unhealthy;may act;"
-                                 "do drain draining"},
-    {"sick and no longer wanted", "BIRTH;probe bad;do none unhealthy;unwant;do drain draining;drained;do stop stopping;"
-                                  "stopped ok;do remove empty;replaced 0"},
-    {"the engine goes away during a drain", "BIRTH;may replace;probe bad;do drain draining;may-not act start;drained;do "
-                                            "none draining;may act start;do create-next draining;do stop stopping"},
-    {"dead: table first, no stop", "BIRTH;see exited;do drain draining;do create-next draining;next-created ok;drained;"
-                                   "do remove empty;do start starting"},
-    {"gone: the same", "BIRTH;see nothing;do drain draining;drained;do create-next draining;do remove empty"},
-    {"dies during its drain", "BIRTH;may replace;probe bad;do drain draining;see exited;do create-next draining;"
-                              "drained;do remove empty"},
-    {"stop unknown, still there", "BIRTH;unwant;may leave;do drain draining;drained;do stop stopping;stopped unknown;do "
-                                  "none stopping;see running;do none stopping;t 1000;do stop stopping;stopped gone;do "
-                                  "remove empty"},
-    {"stop refused", "BIRTH;unwant;may leave;do drain draining;drained;do stop stopping;stopped refused;do none "
-                     "stopping;wake 1000;t 1000;do stop stopping"},
-    {"scale in waits for leave", "BIRTH;unwant;do none ready;may leave;do drain draining;drained;do stop stopping;"
-                                 "stopped ok;do remove empty;do none empty;replaced 0"},
+    {"sick, not yet allowed, recovers",
+     "BIRTH;probe bad;do none unhealthy;do none unhealthy;probe ok;do none ready;"
+     "replaced 0"},
+    {"sick, the engine is away",
+     "BIRTH;probe bad;may replace;may-not act;do none unhealthy;do none unhealthy;may act;"
+     "do drain draining"},
+    {"sick and no longer wanted",
+     "BIRTH;probe bad;do none unhealthy;unwant;do drain draining;drained;do stop stopping;"
+     "stopped ok;do remove empty;replaced 0"},
+    {"the engine goes away during a drain",
+     "BIRTH;may replace;probe bad;do drain draining;may-not act start;drained;do "
+     "none draining;may act start;do create-next draining;do stop stopping"},
+    {"dead: table first, no stop",
+     "BIRTH;see exited;do drain draining;do create-next draining;next-created ok;drained;"
+     "do remove empty;do start starting"},
+    {"gone: the same",
+     "BIRTH;see nothing;do drain draining;drained;do create-next draining;do remove empty"},
+    {"dies during its drain",
+     "BIRTH;may replace;probe bad;do drain draining;see exited;do create-next draining;"
+     "drained;do remove empty"},
+    {"stop unknown, still there",
+     "BIRTH;unwant;may leave;do drain draining;drained;do stop stopping;stopped unknown;do "
+     "none stopping;see running;do none stopping;t 1000;do stop stopping;stopped gone;do "
+     "remove empty"},
+    {"stop refused",
+     "BIRTH;unwant;may leave;do drain draining;drained;do stop stopping;stopped refused;do none "
+     "stopping;wake 1000;t 1000;do stop stopping"},
+    {"scale in waits for leave",
+     "BIRTH;unwant;do none ready;may leave;do drain draining;drained;do stop stopping;"
+     "stopped ok;do remove empty;do none empty;replaced 0"},
     {"wanted again while it leaves: a new one afterwards",
-     "BIRTH;unwant;may leave;do drain draining;want;drained;do stop stopping;stopped ok;do remove empty;do create "
+     "BIRTH;unwant;may leave;do drain draining;want;drained;do stop stopping;stopped ok;do remove "
+     "empty;do create "
      "creating"},
     {"no longer wanted while being replaced: the next one goes too",
-     "BIRTH;may replace;probe bad;do drain draining;do create-next draining;next-created ok;unwant;do remove draining;"
+     "BIRTH;may replace;probe bad;do drain draining;do create-next draining;next-created "
+     "ok;unwant;do remove draining;"
      "drained;do stop stopping;stopped ok;do remove empty;do none empty"},
     {"late answers about a former instance change nothing",
-     "BIRTH;may replace;probe bad;do drain draining;drained;do create-next draining;probe ok;do stop stopping;probe ok;"
+     "BIRTH;may replace;probe bad;do drain draining;drained;do create-next draining;probe ok;do "
+     "stop stopping;probe ok;"
      "do none stopping"},
     {"adopted, was ready", "adopt ready;want;do none ready;probe bad;do none unhealthy"},
-    {"adopted, unknown: has its start period", "adopt running;want;do none starting;probe bad;do none starting;probe "
-                                               "ok;do none ready"},
-    {"adopted, dies before its first probe: lbd may have it", "adopt running;want;see exited;do drain draining;drained;"
-                                                              "do remove waiting;do create creating"},
+    {"adopted, unknown: has its start period",
+     "adopt running;want;do none starting;probe bad;do none starting;probe "
+     "ok;do none ready"},
+    {"adopted, dies before its first probe: lbd may have it",
+     "adopt running;want;see exited;do drain draining;drained;"
+     "do remove waiting;do create creating"},
     {"adopted, never started", "adopt created;want;do start starting"},
     {"adopted, not wanted", "adopt ready;may leave;do drain draining;drained;do stop stopping"},
     {"adopted, never started, not wanted", "adopt created;do remove empty"},
-    {"started by hand while it waits", "want;do create creating;created ok;do start starting;started busy;do none "
-                                       "waiting;see running;do none starting;probe ok;do none ready"},
+    {"started by hand while it waits",
+     "want;do create creating;created ok;do start starting;started busy;do none "
+     "waiting;see running;do none starting;probe ok;do none ready"},
 };
 
 struct run {
@@ -130,7 +163,8 @@ static void story_may(struct run *r, bool value, char **save)
     static const char *const names[] = {"act", "start", "replace", "leave"};
 
     for (char *w = strtok_r(NULL, " ", save); w != NULL; w = strtok_r(NULL, " ", save)) {
-        bool *flags[] = {&r->env.may_act, &r->env.may_start, &r->env.may_replace, &r->env.may_leave};
+        bool *flags[] = {&r->env.may_act, &r->env.may_start, &r->env.may_replace,
+                         &r->env.may_leave};
 
         *flags[pick(r, w, names, ARRAY_LEN(names))] = value;
     }
@@ -138,7 +172,8 @@ static void story_may(struct run *r, bool value, char **save)
 
 static void story_do(struct run *r, const char *sentence, char **save)
 {
-    static const char *const acts[] = {"none", "create", "create-next", "start", "drain", "stop", "remove"};
+    static const char *const acts[] = {"none",  "create", "create-next", "start",
+                                       "drain", "stop",   "remove"};
     const char *act = strtok_r(NULL, " ", save), *state = strtok_r(NULL, " ", save);
     struct slot_step step = slot_step(&r->s, &r->env, r->now);
 
@@ -156,8 +191,8 @@ static void story_do(struct run *r, const char *sentence, char **save)
 static void story_end(struct run *r, const char *what, const char *word)
 {
     static const char *const names[] = {"ok", "refused", "gone", "busy", "unknown"};
-    static const enum slot_result res[] = {SLOT_RES_OK, SLOT_RES_REFUSED, SLOT_RES_GONE, SLOT_RES_PORT_BUSY,
-                                           SLOT_RES_UNKNOWN};
+    static const enum slot_result res[] = {SLOT_RES_OK, SLOT_RES_REFUSED, SLOT_RES_GONE,
+                                           SLOT_RES_PORT_BUSY, SLOT_RES_UNKNOWN};
     enum slot_result got = res[pick(r, word, names, ARRAY_LEN(names))];
 
     if (strcmp(what, "created") == 0)
@@ -174,7 +209,8 @@ static void story_see(struct run *r, bool next, const char *word)
 {
     static const char *const names[] = {"nothing", "created", "running", "exited"};
 
-    slot_see(&r->s, next, (enum slot_seen)pick(r, word, names, ARRAY_LEN(names)), "id", "10.0.0.2", "seen so", r->now);
+    slot_see(&r->s, next, (enum slot_seen)pick(r, word, names, ARRAY_LEN(names)), "id", "10.0.0.2",
+             "seen so", r->now);
 }
 
 static void story_adopt(struct run *r, const char *word)
@@ -213,7 +249,8 @@ static void sentence(struct run *r, const char *text)
     else if (strcmp(w, "drained") == 0)
         slot_drain_done(&r->s);
     else if (strcmp(w, "probe") == 0)
-        (void)slot_probed(&r->s, &rule, strcmp(strtok_r(NULL, " ", &save), "ok") == 0, "bad-status 500", r->now);
+        (void)slot_probed(&r->s, &rule, strcmp(strtok_r(NULL, " ", &save), "ok") == 0,
+                          "bad-status 500", r->now);
     else if (strcmp(w, "see") == 0 || strcmp(w, "see-next") == 0)
         story_see(r, w[3] != '\0', strtok_r(NULL, " ", &save));
     else if (strcmp(w, "adopt") == 0)
@@ -228,7 +265,8 @@ static void sentence(struct run *r, const char *text)
 
 static void story(struct run *r, const char *text)
 {
-    static const char born[] = "want;do create creating;created ok;do start starting;started ok;do none starting";
+    static const char born[] =
+        "want;do create creating;created ok;do start starting;started ok;do none starting";
     char buf[1024], *save = NULL;
 
     (void)snprintf(buf, sizeof buf, "%s", text);
@@ -246,7 +284,8 @@ static void test_stories(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct run r = {.name = rows[i].name, .now = 100000, .env = {.may_act = true, .may_start = true}};
+        struct run r = {
+            .name = rows[i].name, .now = 100000, .env = {.may_act = true, .may_start = true}};
 
         slot_init(&r.s, r.now);
         story(&r, rows[i].story);
@@ -266,17 +305,23 @@ static void test_backoff(void **state)
 /* Ready for a moment, dead, ready, dead ...: at once at first, slower if it never ends. */
 static void test_flapping_ends_in_back_off(void **state)
 {
-    struct run r = {.name = "flapping", .now = 100000, .env = {.may_act = true, .may_start = true, .wanted = true}};
+    struct run r = {.name = "flapping",
+                    .now = 100000,
+                    .env = {.may_act = true, .may_start = true, .wanted = true}};
 
     (void)state;
     slot_init(&r.s, r.now);
     story(&r, "BIRTH");
     for (unsigned i = 0; i < SLOT_FLAPS_FREE; i++)
-        story(&r, "t 100;see exited;do drain draining;drained;do create-next draining;next-created ok;do remove empty;"
+        story(&r, "t 100;see exited;do drain draining;drained;do create-next draining;next-created "
+                  "ok;do remove empty;"
                   "do start starting;started ok;probe ok;do none ready");
-    story(&r, "see exited;do drain draining;drained;do create-next draining;next-created ok;do remove waiting;"
-              "wake 1000;do none waiting;t 1000;do start starting;started ok;probe ok;do none ready");
-    story(&r, "t 60000;see exited;do drain draining;drained;do create-next draining;next-created ok;do remove empty");
+    story(&r,
+          "see exited;do drain draining;drained;do create-next draining;next-created ok;do remove "
+          "waiting;"
+          "wake 1000;do none waiting;t 1000;do start starting;started ok;probe ok;do none ready");
+    story(&r, "t 60000;see exited;do drain draining;drained;do create-next draining;next-created "
+              "ok;do remove empty");
 }
 
 int main(void)

@@ -13,8 +13,10 @@ static const struct {
     bool needed;
     enum verdict want;
 } rows[] = {
-    {"all", 2, 2, true, VERDICT_OK},           {"more than wished", 2, 3, true, VERDICT_OK},
-    {"one short", 2, 1, true, VERDICT_DEGRADED}, {"none", 2, 0, true, VERDICT_DOWN},
+    {"all", 2, 2, true, VERDICT_OK},
+    {"more than wished", 2, 3, true, VERDICT_OK},
+    {"one short", 2, 1, true, VERDICT_DEGRADED},
+    {"none", 2, 0, true, VERDICT_DOWN},
     {"none, but nobody needs it", 1, 0, false, VERDICT_DEGRADED},
 };
 
@@ -25,7 +27,8 @@ static void test_rows(void **state)
         enum verdict got = verdict_service(rows[i].wish, rows[i].ready, rows[i].needed);
 
         if (got != rows[i].want)
-            fail_msg("%s: want %s, got %s", rows[i].name, verdict_name(rows[i].want), verdict_name(got));
+            fail_msg("%s: want %s, got %s", rows[i].name, verdict_name(rows[i].want),
+                     verdict_name(got));
     }
     assert_int_equal(verdict_worse(VERDICT_DOWN, VERDICT_OK), VERDICT_DOWN);
     assert_int_equal(verdict_worse(VERDICT_OK, VERDICT_DEGRADED), VERDICT_DEGRADED);

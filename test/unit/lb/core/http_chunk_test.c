@@ -40,7 +40,8 @@ static const struct {
     {"two chunks", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n", "done", "hello!", 0},
     {"no data", "0\r\n\r\n", "done", "", 0},
     {"the next message stays", "1\r\na\r\n0\r\n\r\nGET", "done", "a", 3},
-    {"hex digits of both cases", "a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", "done", "01234567890123456789", 0},
+    {"hex digits of both cases", "a\r\n0123456789\r\nA\r\n0123456789\r\n0\r\n\r\n", "done",
+     "01234567890123456789", 0},
     {"leading zeros", "0005\r\nhello\r\n000\r\n\r\n", "done", "hello", 0},
     {"extensions", "5;a=b;c=\"d e\"\r\nhello\r\n0;last\r\n\r\n", "done", "hello", 0},
     {"trailers", "1\r\na\r\n0\r\nX-A: b\r\nX-B:\r\n\r\n", "done", "a", 0},
@@ -62,15 +63,18 @@ static const struct {
     {"bare LF after the size", "3\nabc\r\n0\r\n\r\n", "invalid chunk size", "", 0},
     {"bare CR after the size", "3\rabc", "invalid chunk size", "", 0},
     {"LF in an extension", "3;a\nb\r\nabc", "invalid or too long chunk extension", "", 0},
-    {"control byte in an extension", "3;a\x01\r\nabc", "invalid or too long chunk extension", "", 0},
+    {"control byte in an extension", "3;a\x01\r\nabc", "invalid or too long chunk extension", "",
+     0},
     {"data too long", "3\r\nabcd\r\n0\r\n\r\n", "chunk data does not end with CRLF", "", 0},
     {"bare LF after data", "3\r\nabc\n0\r\n\r\n", "chunk data does not end with CRLF", "", 0},
-    {"trailer with a bad name", "0\r\nX A: b\r\n\r\n", "invalid or too long trailer section", "", 0},
+    {"trailer with a bad name", "0\r\nX A: b\r\n\r\n", "invalid or too long trailer section", "",
+     0},
     {"trailer without colon", "0\r\nXA\r\n\r\n", "invalid or too long trailer section", "", 0},
     {"folded trailer", "0\r\nX: a\r\n b\r\n\r\n", "invalid or too long trailer section", "", 0},
     {"bare LF ends trailers", "0\r\nX: a\r\n\n", "invalid or too long trailer section", "", 0},
     {"LF in a trailer", "0\r\nX: a\nY: b\r\n\r\n", "invalid or too long trailer section", "", 0},
-    {"request for the trailer", "0\r\nGET / HTTP/1.1\r\n\r\n", "invalid or too long trailer section", "", 0},
+    {"request for the trailer", "0\r\nGET / HTTP/1.1\r\n\r\n",
+     "invalid or too long trailer section", "", 0},
 };
 
 static void test_rows(void **state UNUSED)
@@ -112,7 +116,10 @@ static void test_line(void **state UNUSED)
         size_t n;
         const char *want;
     } lines[] = {
-        {"one", 1, "1\r\n"}, {"fifteen", 15, "f\r\n"}, {"sixteen", 16, "10\r\n"}, {"64 KiB", 65536, "10000\r\n"},
+        {"one", 1, "1\r\n"},
+        {"fifteen", 15, "f\r\n"},
+        {"sixteen", 16, "10\r\n"},
+        {"64 KiB", 65536, "10000\r\n"},
         {"largest", SIZE_MAX, "ffffffffffffffff\r\n"},
     };
 
