@@ -113,12 +113,9 @@ static void on_failed(struct loop_later *self) /* end of turn */
 /* Give up, one turn later: callers further up still use the connection. */
 static void fail(struct db_conn *c, const char *why)
 {
-    char *end;
+    struct sv first = {why, strcspn(why, "\n")}; /* the lines after it only give advice */
 
-    (void)str_quote(sv_of(why), c->why, sizeof(c->why));
-    end = strstr(c->why, "\\n"); /* libpq's messages end with a line feed */
-    if (end != NULL)
-        *end = '\0';
+    (void)str_quote(first, c->why, sizeof(c->why));
     unwatch(c);
     loop_later(c->loop, &c->failed, on_failed);
 }

@@ -12,6 +12,7 @@
 
 #include "acts-service/http_check.h"
 #include "acts-service/peer.h"
+#include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
@@ -28,6 +29,7 @@ enum {
 };
 
 struct http {
+    struct list node; /* in `servers` */
     struct loop *loop;
     struct evhttp *ev;
     struct evconnlistener *listener;
@@ -56,6 +58,10 @@ struct http_req {
     void (*piece_left)(void *arg); /* while streaming */
     void *piece_arg;
 };
+
+/* evhttp takes the argument of the listener's callbacks for itself, the error callback's too: it is
+ * the listener that leads from there to us. Touched by the thread of the one loop only. */
+static struct list servers = {&servers, &servers};
 
 static void check_drained(struct http *h)
 {
@@ -315,12 +321,19 @@ static void on_accept_again(void *arg) /* timer */
     set_accepting(arg, true);
 }
 
-static void on_accept_failed(struct evconnlistener *lev UNUSED,
-                             void *arg) /* evconnlistener_errorcb */
+static void on_accept_failed(struct evconnlistener *lev,
+                             void *arg UNUSED) /* evconnlistener_errorcb */
 {
-    struct http *h = arg;
     int err = EVUTIL_SOCKET_ERROR();
+    struct http *h = NULL;
 
+    LIST_EACH(n, &servers)
+    {
+        if (LIST_ENTRY_OF(n, struct http, node)->listener == lev)
+            h = LIST_ENTRY_OF(n, struct http, node);
+    }
+    if (h == NULL)
+        return;
     /* Out of descriptors the listener would be ready again at once, for ever: let it rest. */
     log_warn("accept failed", "error=\"%s\" pause_ms=%d", evutil_socket_error_to_string(err),
              ACCEPT_PAUSE_MS);
@@ -412,6 +425,7 @@ bool http_new(struct loop *l, const struct http_conf *conf, http_fn *fn, void *a
     };
 
     *h = (struct http){.loop = l, .fn = fn, .arg = arg};
+    list_push_back(&servers, &h->node);
     timer_init(&h->accept_again, l, on_accept_again, h);
     h->peers = peers_new(l, &pc, on_room, h);
     h->ev = evhttp_new(loop_base(l));
@@ -465,6 +479,7 @@ void http_free(struct http *h)
         return;
     if (h->ev != NULL)
         evhttp_free(h->ev); /* the listener too, once it is bound */
+    list_unlink(&h->node);
     peers_free(h->peers);
     timer_fini(&h->accept_again);
     mem_free(h);

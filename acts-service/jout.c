@@ -6,7 +6,7 @@
 void jout_bytes(struct evbuffer *b, struct sv s)
 {
     if (evbuffer_add(b, s.p, s.n) != 0)
-        abort();
+        abort(); /* out of memory; see mem.h */
 }
 
 void jout_raw(struct evbuffer *b, const char *s)

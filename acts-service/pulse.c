@@ -71,7 +71,8 @@ static void write_next(struct pulse *p)
 {
     struct db_param params[2];
 
-    if (p->flying || !p->ready || (list_empty(&p->next) && p->hits == 0))
+    /* Hits that were kept go out with the next one who waits, not on their own in a circle. */
+    if (p->flying || !p->ready || list_empty(&p->next))
         return;
     while (!list_empty(&p->next)) {
         struct list *n = p->next.next;

@@ -149,7 +149,7 @@ static bool open_all(struct ctl_main *m, const struct ctl_options *o, struct err
 {
     struct ctl *c = &m->c;
 
-    if (!file_mkdir_p(o->run_dir, 0755, e) || !file_mkdir_p(o->state_dir, 0750, e) ||
+    if (!file_mkdir_p(o->run_dir, 0755, e) || !file_mkdir_p(o->state_dir, 0755, e) ||
         !lock_project(m, o->run_dir, e) || !probing_init(c, e))
         return false;
     c->store = store_new(c, o->state_dir);

@@ -146,7 +146,7 @@ void scaler_take(struct scaler *sc, struct service *s, const char *boot, uint64_
         store_now(sc->c->store);
         set_tick(sc);
     } else if (step.added > 0) {
-        store_soon(sc->c->store);
+        store_lazily(sc->c->store);
     }
 }
 

@@ -12,7 +12,7 @@
 #include "ctl/lblink.h"
 #include "ctl/scaler.h"
 
-enum { STORE_SCHEMA = 1, STORE_FILE_MODE = 0640 };
+enum { STORE_SCHEMA = 1, STORE_FILE_MODE = 0640, STORE_FAILS_MAX = 100 };
 
 struct store {
     struct ctl *c;
@@ -25,10 +25,14 @@ static json_t *pack_service(const struct service *s)
 {
     json_t *slots = json_array();
 
-    for (unsigned i = 0; i < s->places_n; i++)
-        (void)json_array_append_new(
-            slots, json_pack("[I, i, s]", (json_int_t)s->places[i].s.generation,
-                             (int)s->places[i].s.replaced, s->places[i].ready_token));
+    for (unsigned i = 0; i < s->places_n; i++) {
+        const struct place *p = &s->places[i];
+
+        (void)json_array_append_new(slots, json_pack("{s:I, s:i, s:i, s:s}", "generation",
+                                                     (json_int_t)p->s.generation, "replaced",
+                                                     (int)p->s.replaced, "fails", (int)p->s.fails,
+                                                     "ready", p->ready_token));
+    }
     return json_pack("{s:i, s:b, s:{s:b, s:I, s:I, s:b}, s:{s:s, s:I}, s:o}", "wish", (int)s->wish,
                      "manual", s->manual, "clock", "armed", s->scale.armed, "at_ms",
                      (json_int_t)s->scale.at_ms, "count", (json_int_t)s->scale.count, "gap",
@@ -119,6 +123,11 @@ void store_soon(struct store *st)
     mark(st, STORE_DELAY_MS);
 }
 
+void store_lazily(struct store *st)
+{
+    mark(st, STORE_LAZY_MS);
+}
+
 void store_now(struct store *st)
 {
     mark(st, 0);
@@ -136,17 +145,15 @@ static uint64_t number(const json_t *obj, const char *name)
 static void load_slots(struct service *s, const json_t *slots)
 {
     for (unsigned i = 0; i < s->places_n; i++) {
+        struct place *p = &s->places[i];
         const json_t *row = json_array_get(slots, i);
-        json_int_t generation = json_integer_value(json_array_get(row, 0));
-        json_int_t replaced = json_integer_value(json_array_get(row, 1));
-        const char *token = json_string_value(json_array_get(row, 2));
+        const char *ready = json_string_value(json_object_get(row, "ready"));
 
-        if (generation > 0)
-            s->places[i].s.generation = (uint64_t)generation;
-        if (replaced > 0)
-            s->places[i].s.replaced = (unsigned)replaced;
-        (void)snprintf(s->places[i].ready_token, sizeof s->places[i].ready_token, "%s",
-                       token != NULL ? token : "");
+        p->s.generation = number(row, "generation");
+        p->s.replaced = (unsigned)number(row, "replaced");
+        p->s.fails = number(row, "fails") < STORE_FAILS_MAX ? (unsigned)number(row, "fails")
+                                                            : STORE_FAILS_MAX;
+        (void)snprintf(p->ready_token, sizeof p->ready_token, "%s", ready != NULL ? ready : "");
     }
 }
 

@@ -216,14 +216,15 @@ void front_run_again(struct client *c)
 
 /* ---- events ---- */
 
-/* A client says something, or goes, while its request is complete and under way. */
+/* A client says something, or goes, while its request is complete and under way. Its next requests
+ * have to wait, but that it has gone must not. */
 static void look_at_client(struct client *c)
 {
     char b;
     ssize_t n = recv(c->s.fd, &b, 1, MSG_PEEK | MSG_DONTWAIT);
 
     if (n == 0)
-        xchg_client_fin(c->x);
+        c->s.fin = true;
     else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
         xchg_client_gone(c->x);
 }

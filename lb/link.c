@@ -248,7 +248,7 @@ struct link_letter {
     struct letter letter;
     uint64_t push;
     struct backend *backend; /* counted, or NULL */
-    const char *text;
+    const char *text, *detail;
 };
 
 static void letter_free(struct letter *letter) /* letter: drop */
@@ -260,7 +260,7 @@ static void letter_free(struct letter *letter) /* letter: drop */
 }
 
 static void post(struct link *l, void (*open)(struct letter *self, void *owner), uint64_t push,
-                 struct backend *b, const char *text)
+                 struct backend *b, const char *text, const char *detail)
 {
     struct link_letter *ll = mem_zalloc(sizeof(*ll));
 
@@ -269,6 +269,7 @@ static void post(struct link *l, void (*open)(struct letter *self, void *owner),
     ll->push = push;
     ll->backend = b != NULL ? backend_ref(b) : NULL;
     ll->text = text;
+    ll->detail = detail;
     mailbox_post(l->mailbox, &ll->letter);
 }
 
@@ -280,7 +281,7 @@ static void open_adopted(struct letter *letter, void *owner) /* letter; main */
 
 void link_post_adopted(struct link *l, uint64_t push)
 {
-    post(l, open_adopted, push, NULL, NULL);
+    post(l, open_adopted, push, NULL, NULL, NULL);
 }
 
 static void open_drained(struct letter *letter, void *owner) /* letter; main */
@@ -294,7 +295,7 @@ static void open_drained(struct letter *letter, void *owner) /* letter; main */
 
 void link_post_drained(struct link *l, struct backend *b)
 {
-    post(l, open_drained, 0, b, NULL);
+    post(l, open_drained, 0, b, NULL, NULL);
 }
 
 static void open_hint(struct letter *letter, void *owner) /* letter; main */
@@ -306,8 +307,8 @@ static void open_hint(struct letter *letter, void *owner) /* letter; main */
 
     if (now - b->hinted_ms >= HINT_EVERY_MS) {
         b->hinted_ms = now;
-        log_info("backend fault", "service=%s slot=%u instance=%s reason=%s", b->service->name,
-                 b->slot, b->instance, ll->text);
+        log_info("backend fault", "service=%s slot=%u instance=%s reason=%s detail=\"%s\"",
+                 b->service->name, b->slot, b->instance, ll->text, ll->detail);
         chan_hub_event(l->hub, MSG_EV_BACKEND,
                        json_pack("{s:s, s:i, s:s, s:s}", "service", b->service->name, "slot",
                                  (int)b->slot, "instance", b->instance, "reason", ll->text));
@@ -315,9 +316,9 @@ static void open_hint(struct letter *letter, void *owner) /* letter; main */
     letter_free(letter);
 }
 
-void link_post_hint(struct link *l, struct backend *b, const char *reason)
+void link_post_hint(struct link *l, struct backend *b, const char *reason, const char *detail)
 {
-    post(l, open_hint, 0, b, reason);
+    post(l, open_hint, 0, b, reason, detail);
 }
 
 static void open_full(struct letter *letter, void *owner) /* letter; main */
@@ -335,7 +336,7 @@ static void open_full(struct letter *letter, void *owner) /* letter; main */
 
 void link_post_full(struct link *l, const char *of_what)
 {
-    post(l, open_full, 0, NULL, of_what);
+    post(l, open_full, 0, NULL, of_what, NULL);
 }
 
 static void open_stopped(struct letter *letter, void *owner) /* letter; main */
@@ -348,7 +349,7 @@ static void open_stopped(struct letter *letter, void *owner) /* letter; main */
 
 void link_post_stopped(struct link *l)
 {
-    post(l, open_stopped, 0, NULL, NULL);
+    post(l, open_stopped, 0, NULL, NULL, NULL);
 }
 
 /* ---- life ---- */

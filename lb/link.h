@@ -31,7 +31,8 @@ void link_free(struct link *l); /* the workers have been joined */
 /* Letters to the main thread, from any thread. */
 void link_post_adopted(struct link *l, uint64_t push);
 void link_post_drained(struct link *l, struct backend *b);
-void link_post_hint(struct link *l, struct backend *b, const char *reason); /* a string constant */
+void link_post_hint(struct link *l, struct backend *b, const char *reason,
+                    const char *detail); /* constants */
 void link_post_dirty(
     struct link *l); /* counters changed; costs a load when that is known already */
 void link_post_full(struct link *l, const char *of_what);

@@ -367,5 +367,5 @@ int main(int argc, char **argv)
         log_error("main loop failed", "reason=\"%s\"", e.msg);
     finish(&d);
     log_info("stopped", "version=%s", LBCTL_VERSION);
-    return d.ended ? 0 : EXIT_FAILED;
+    return d.ended && d.stopping ? 0 : EXIT_FAILED;
 }

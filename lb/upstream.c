@@ -80,15 +80,16 @@ void pool_end(struct pool *p)
         link_post_drained(p->w->shared->link, p->backend);
 }
 
-void pool_fault(struct pool *p, const char *reason)
+void pool_fault(struct pool *p, const char *reason, const char *detail)
 {
     uint64_t now = worker_now(p->w);
 
-    cell_add(&p->cell->failures, 1);
+    if (reason[0] != '5') /* an answer of 5xx is a sign, not a failure of the connection */
+        cell_add(&p->cell->failures, 1);
     if (p->departed || now - p->hinted_ms < HINT_EVERY_MS || p->backend->sa.ss_family == AF_UNIX)
         return;
     p->hinted_ms = now;
-    link_post_hint(p->w->shared->link, p->backend, reason);
+    link_post_hint(p->w->shared->link, p->backend, reason, detail);
 }
 
 void pool_hold(struct pool *p)

@@ -53,8 +53,9 @@ void pool_drop_idle_if_departed(struct pool *p);
 void pool_begin(struct pool *p);
 void pool_end(struct pool *p);
 
-/* A fault as seen by traffic: counted, and told to ctld (rarely). `reason` as in BACKEND_HINT. */
-void pool_fault(struct pool *p, const char *reason);
+/* A fault as seen by traffic: counted, and told to ctld and the log (rarely). `reason` as in
+ * BACKEND_HINT; both are string constants. */
+void pool_fault(struct pool *p, const char *reason, const char *detail);
 /* Passive health. unusable: the connection was refused, or closed before a byte of an answer. */
 void pool_hold(struct pool *p);
 void pool_good(struct pool *p);

@@ -365,7 +365,7 @@ static void *worker_main(void *arg)
 
 static bool setup_loop(struct worker *w, struct err *e)
 {
-    if (!loop_new(&w->loop, e) || !mailbox_new(w->loop, w, &w->mailbox, e))
+    if (!loop_new_coarse(&w->loop, e) || !mailbox_new(w->loop, w, &w->mailbox, e))
         return false;
     timer_init(&w->wheel_timer, w->loop, on_wheel_timer, w);
     timer_init(&w->relisten, w->loop, on_relisten, w);

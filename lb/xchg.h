@@ -36,7 +36,6 @@ void xchg_head_late(struct xchg *x);
 enum xchg_end xchg_run(struct xchg *x);
 
 bool xchg_has_request(const struct xchg *x); /* all of the request has come */
-void xchg_client_fin(struct xchg *x);        /* the client has closed its sending side */
 void xchg_client_gone(struct xchg *x);
 void xchg_client_late(struct xchg *x);
 

@@ -47,7 +47,7 @@ static void on_later(evutil_socket_t fd UNUSED, short what UNUSED,
     run_later(arg);
 }
 
-bool loop_new(struct loop **ret, struct err *e)
+static bool new_loop(bool precise, struct loop **ret, struct err *e)
 {
     struct event_config *cfg = event_config_new();
     struct loop *l;
@@ -55,7 +55,8 @@ bool loop_new(struct loop **ret, struct err *e)
     if (cfg == NULL)
         return err_set(e, "no memory for an event loop");
     event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
-    event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER);
+    if (precise)
+        event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER);
     /* Edge-triggered events and end-of-file beside data: epoll, which every Linux has. */
     event_config_require_features(cfg, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
     l = mem_zalloc(sizeof(*l));
@@ -70,6 +71,16 @@ bool loop_new(struct loop **ret, struct err *e)
     }
     *ret = l;
     return true;
+}
+
+bool loop_new(struct loop **ret, struct err *e)
+{
+    return new_loop(true, ret, e);
+}
+
+bool loop_new_coarse(struct loop **ret, struct err *e)
+{
+    return new_loop(false, ret, e);
 }
 
 void loop_free(struct loop *l)

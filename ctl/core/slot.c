@@ -106,11 +106,10 @@ static struct slot_step leave(struct slot *s, enum slot_cause cause, const char 
                               uint64_t now_ms)
 {
     s->cause = cause;
-    s->drained = !s->cur.listed;
-    s->call = !s->drained;
-    s->next_retry_ms = 0;
+    s->call = s->cur.listed;
+    s->next_retry_ms = s->retry_ms = 0; /* of former troubles */
     enter(s, SLOT_DRAINING, reason, now_ms);
-    return (struct slot_step){.act = s->drained ? SLOT_ACT_NONE : SLOT_ACT_DRAIN};
+    return (struct slot_step){.act = s->call ? SLOT_ACT_DRAIN : SLOT_ACT_NONE};
 }
 
 static struct slot_step dead(struct slot *s, uint64_t now_ms)
@@ -123,7 +122,6 @@ static struct slot_step vacate(struct slot *s, bool wanted, uint64_t now_ms)
 {
     struct slot_step step = let_go(&s->cur);
 
-    s->drained = false;
     if (s->cause == SLOT_UNWANTED || !wanted) {
         s->cause = SLOT_STAYS;
         enter(s, SLOT_EMPTY, "no longer wanted", now_ms);
@@ -253,8 +251,6 @@ static struct slot_step step_up(struct slot *s, const struct slot_env *env, uint
 
 static struct slot_step step_down(struct slot *s, const struct slot_env *env, uint64_t now_ms)
 {
-    if (!s->drained)
-        return (struct slot_step){0};
     if (s->cur.phase == INST_DEAD || s->cur.phase == INST_NONE)
         return vacate(s, env->wanted, now_ms);
     if (!env->may_act || s->cur.unsure || (s->state == SLOT_STOPPING && now_ms < s->retry_ms))
@@ -369,7 +365,6 @@ void slot_start_done(struct slot *s, enum slot_result r, const char *address, co
 void slot_drain_done(struct slot *s)
 {
     s->call = false;
-    s->drained = true;
 }
 
 void slot_stop_done(struct slot *s, enum slot_result r, const char *text, uint64_t now_ms)

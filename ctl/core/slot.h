@@ -56,9 +56,8 @@ struct slot {
     struct inst cur, next;
     struct health health;
     bool call, next_call; /* an act of that instance is under way */
-    bool drained;
-    uint64_t since_ms;   /* in this state */
-    uint64_t generation; /* highest one ever used */
+    uint64_t since_ms;    /* in this state */
+    uint64_t generation;  /* highest one ever used */
     uint64_t start_ms, ready_ms;
     uint64_t bad_ms; /* last failed probe */
     uint64_t retry_ms, next_retry_ms;

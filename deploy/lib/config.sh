@@ -102,6 +102,30 @@ config_check()
     rm -f -- "$UI_LOG.check"
 }
 
+# config_host_ports FILE: "FIRST LAST" for each service that publishes ports.
+config_host_ports()
+{
+    sed -nE 's/^ +host_ports:[ \t]*"?([0-9]+)(-([0-9]+))?"?[ \t]*(#.*)?$/\1 \3/p' "$1" | awk '{ print $1, $2 ? $2 : $1 }'
+}
+
+# foreign_listeners FIRST LAST: "PORT NAME (pid N)" for listeners in that range that the engine does not hold for a
+# container of ours.
+foreign_listeners()
+{
+    ss -Hltnp "sport >= :$1 and sport <= :$2" 2>/dev/null | grep -v '"docker-proxy"' |
+        sed -nE 's/^.*[^0-9]([0-9]+) +[^ ]+ +users:\(\("([^"]*)",pid=([0-9]+).*/\1 \2 (pid \3)/p' | sort -u || true
+}
+
+# The engine that the configuration names, so that images are made where ctld will look for them.
+engine_from_config()
+{
+    local address
+    address=$(config_key "$LBCTL_CONFIG" docker "unix://$ENGINE_SOCKET")
+    [[ $address == unix:///* ]] || ui_die "$LBCTL_CONFIG names an engine at $address; deploy/up works with a Unix socket only" \
+        "make the images there by hand (deploy/images) and start lbd and ctld yourself"
+    ENGINE_SOCKET=${address#unix://}
+}
+
 # The configuration is (still) the one of the assignment: the acts service below /api/v1.
 config_has_acts()
 {

@@ -4,7 +4,8 @@
 # An engine that answers is used as it is and never stopped by us. Everything is asked through the REST API with curl, so
 # that the version of a docker client (or its absence) makes no difference.
 
-ENGINE_SOCKET=${LBCTL_DOCKER_SOCKET:-/var/run/docker.sock}
+ENGINE_DEFAULT=/var/run/docker.sock
+ENGINE_SOCKET=${LBCTL_DOCKER_SOCKET:-$ENGINE_DEFAULT}
 DEPLOY_RUN=/run/lbctl-deploy # root's own: unlike /run/lbctl, nobody else may write here
 ENGINE_RECORD=$DEPLOY_RUN/engine.pid
 ENGINE_LOG=/var/log/lbctl/dockerd.log
@@ -34,6 +35,8 @@ engine_ensure()
         engine_detail="$(engine_version), was running"
         return 0
     fi
+    [[ $ENGINE_SOCKET == "$ENGINE_DEFAULT" ]] ||
+        ui_die "no engine answers on $ENGINE_SOCKET" "start it; only the one on $ENGINE_DEFAULT is started from here"
     have dockerd || packages_ensure docker.io iptables
     if on_systemd; then
         engine_start_unit

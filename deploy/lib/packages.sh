@@ -13,7 +13,7 @@ PACKAGES_DEPLOY=(
 PACKAGES_TEST=(libcmocka-dev python3 postgresql-15 wrk)
 # Nice to have in tests; what needs them is skipped without them.
 # shellcheck disable=SC2034
-PACKAGES_TEST_OPTIONAL=(clang libclang-rt-14-dev clang-format shellcheck python3-yaml mandoc systemd)
+PACKAGES_TEST_OPTIONAL=(bsdextrautils clang libclang-rt-14-dev clang-format shellcheck python3-yaml mandoc systemd)
 
 # packages_missing NAME...: prints those that are not installed.
 packages_missing()

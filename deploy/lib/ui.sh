@@ -6,7 +6,7 @@
 
 UI_LOG=${UI_LOG:-/dev/null}
 UI_STEPS=0
-ui_step=0 ui_title='' ui_began=0 ui_open=false ui_broken=false
+ui_step=0 ui_title='' ui_began=0 ui_open=false ui_broken=false ui_child=''
 
 ui_bold='' ui_red='' ui_green='' ui_yellow='' ui_plain='' ui_terminal=false
 if [[ -t 1 && ${TERM:-dumb} != dumb ]]; then
@@ -114,7 +114,7 @@ ui_die()
         [[ -n ${2:-} ]] && printf 'remedy: %s\n' "$2"
         if [[ -n ${3:-} && -s ${3:-} && -f ${3:-} ]]; then
             printf '\nthe end of %s:\n' "$3"
-            tail -n 20 -- "$3" | sed 's/^/    /'
+            tail -n 25 -- "$3" | sed 's/^/    /'
         fi
     } >&2
     exit 1
@@ -128,6 +128,7 @@ ui_run()
     printf '+ %s\n' "$*" >>"$UI_LOG"
     "$@" >>"$UI_LOG" 2>&1 </dev/null &
     pid=$!
+    ui_child=$pid
     began=$(ui_now_ms)
     while kill -0 "$pid" 2>/dev/null; do
         if (($(ui_now_ms) - began < 1000)); then
@@ -139,6 +140,7 @@ ui_run()
         sleep 0.2
     done
     wait "$pid" || rc=$?
+    ui_child=''
     ((rc == 0)) || ui_die "$cause (exit code $rc)" "$remedy" "$UI_LOG"
 }
 
@@ -147,6 +149,27 @@ ui_trap_unexpected()
 {
     set -E
     trap 'ui_unexpected $? "$LINENO" "$BASH_COMMAND"' ERR
+    trap 'ui_interrupted 130' INT
+    trap 'ui_interrupted 143' TERM
+}
+
+# Commands in the background of a script do not see Ctrl-C: end what runs now, with everything below it.
+ui_interrupted()
+{
+    trap - ERR INT TERM
+    [[ -z $ui_child ]] || ui_end_tree "$ui_child"
+    printf '\ninterrupted: what was done so far stays, and is used when you run this again\n' >&2
+    exit "$1"
+}
+
+ui_end_tree()
+{
+    local child
+    # shellcheck disable=SC2013 # words are meant
+    for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
+        ui_end_tree "$child"
+    done
+    kill -TERM "$1" 2>/dev/null || true
 }
 
 ui_unexpected()

@@ -452,6 +452,19 @@ static void mark_named(struct http_head *h, const char *buf)
     }
 }
 
+/* RFC 9113 3.1 has taken "h2c" back; a tunnel of HTTP/2 requests would pass by all routes and
+ * counts. */
+static bool names_h2c(struct sv value)
+{
+    struct sv word;
+
+    while (list_next(&value, &word)) {
+        if (word.n >= 3 && strncasecmp(word.p, "h2c", 3) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* RFC 9112 6.3, in its order. */
 static enum http_fault finish(struct http_head *h, const char *buf)
 {
@@ -477,7 +490,8 @@ static enum http_fault finish(struct http_head *h, const char *buf)
         /* RFC 9110 10.1.1: from a 1.0 client it means nothing; and without a body neither. */
         h->expect_continue = h->expect_continue && h->minor > 0;
     }
-    h->upgrade = h->connection_upgrade && h->upgrade_to.n > 0 && h->minor > 0;
+    h->upgrade = h->connection_upgrade && h->upgrade_to.n > 0 && h->minor > 0 &&
+                 !names_h2c(http_sv(buf, h->upgrade_to));
     if (h->connection_names)
         mark_named(h, buf);
     return HTTP_FAULT_NONE;
@@ -508,9 +522,9 @@ static enum http_result take_line(struct http_head *h, const char *buf, size_t e
     return f == HTTP_FAULT_NONE ? HTTP_MORE : bad(h, f);
 }
 
-/* What cannot become a head is refused at its first byte: a TLS hello or other noise never has a
- * line end. */
-static bool first_byte_ok(const struct http_head *h, const char *buf, size_t n)
+/* What cannot become a head is refused at its first bytes: a TLS hello or other noise need not have
+ * a line end. */
+static bool first_bytes_ok(const struct http_head *h, const char *buf, size_t n)
 {
     size_t have = n - h->line;
 
@@ -530,13 +544,13 @@ enum http_result http_head_parse(struct http_head *h, const char *buf, size_t n)
         enum http_result r;
         size_t end;
 
+        if (!h->first_checked && n > h->line) {
+            if (!first_bytes_ok(h, buf, n))
+                return bad(h, h->response ? HTTP_FAULT_STATUS_LINE : HTTP_FAULT_REQUEST_LINE);
+            h->first_checked = !h->response || n - h->line >= 7;
+        }
         if (nl == NULL) {
             h->scan = (uint16_t)n;
-            if (!h->first_checked && n > h->line) {
-                if (!first_byte_ok(h, buf, n))
-                    return bad(h, h->response ? HTTP_FAULT_STATUS_LINE : HTTP_FAULT_REQUEST_LINE);
-                h->first_checked = !h->response || n - h->line >= 7;
-            }
             if (over || n == HTTP_HEAD_MAX)
                 return bad(h, h->phase == PHASE_START && !h->response ? HTTP_FAULT_TARGET_TOO_LONG
                                                                       : HTTP_FAULT_HEAD_TOO_LONG);

@@ -48,19 +48,23 @@ printf 'listen: [80, 81]\n' >"$file"
 check 'set port: a list is refused' 'error: --port:' "$( (config_set_port "$file" 82 2>&1 || true) | grep -o 'error: --port:')"
 check 'set port: a refused list is unchanged' 'listen: [80, 81]' "$(cat "$file")"
 
+printf '  a:\n    host_ports: 9100-9105  # six\n  b:\n    host_ports: "7000"\n' >"$file"
+check 'host ports' $'9100 9105\n7000 7000' "$(config_host_ports "$file")"
 check 'the product configuration has the acts service' yes \
     "$(config_has_acts "$DEPLOY_DIR/lbctl.yaml" && echo yes || echo no)"
 check 'the example has not' no "$(config_has_acts "$DEPLOY_DIR/examples/hello.yaml" && echo yes || echo no)"
 check 'word with quotes' x "$(printf 'project: "x" # y\n' >"$file" && config_key "$file" project lbctl)"
 check 'word by default' lbctl "$(printf 'a: b\n' >"$file" && config_key "$file" project lbctl)"
 
-/usr/bin/python3 -c 'import socket, sys
-s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()' \
-    < <(sleep 30) >"$check_dir/port" &
+/usr/bin/python3 -c 'import socket, time
+s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1], flush=True); time.sleep(60)' \
+    >"$check_dir/port" &
 holder=$!
 check_until 'a listener' 10 test -s "$check_dir/port"
 port_holder "$(cat "$check_dir/port")"
 check 'the holder of a port is named' "python3 (pid $holder)" "$port_holder_text"
+port=$(cat "$check_dir/port")
+check 'it is a foreign listener' "$port python3 (pid $holder)" "$(foreign_listeners "$port" "$port")"
 kill "$holder"
 wait "$holder" 2>/dev/null || true
 check 'a free port has no holder' no "$(port_holder "$(cat "$check_dir/port")" && echo yes || echo no)"

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Either daemon may be killed at any moment: traffic goes on, and afterwards there are exactly the right containers.
 What does not belong to the project is never touched."""
+import os
 import random
+import signal
 import time
 
 from lib import case, client, engine
@@ -195,6 +197,63 @@ class Restart(case.Case):
         # new tables arrive again
         self.stack.scale(3)
         self.assertEqual(len({self.stack.get("/api/v1/x").get("X-Instance") for _ in range(3)}), 3)
+
+    def test_ctld_frozen(self):
+        ids = self.stack.exactly(2)
+        with client.Traffic(self.stack.port, threads=4, pause=0.01) as t:
+            os.kill(self.stack.ctld.pid, signal.SIGSTOP)
+            try:
+                time.sleep(3)
+                self.assertEqual(self.stack.lbctl("status", timeout=30).returncode, 3, "lbctl waits for ever")
+            finally:
+                os.kill(self.stack.ctld.pid, signal.SIGCONT)
+            self.stack.wait_ok(20)
+        self.assertEqual(t.failures(), [], f"failures, of {len(t.records)} requests")
+        self.assertEqual(self.stack.exactly(2), ids, "time that had passed was taken for failures")
+
+    def test_lbd_frozen(self):
+        ids = self.stack.exactly(2)
+        os.kill(self.stack.lbd.pid, signal.SIGSTOP)
+        try:
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                begin = time.monotonic()
+                self.stack.status()
+                self.assertLess(time.monotonic() - begin, 1.0, "ctld waits for lbd")
+                time.sleep(0.1)
+        finally:
+            os.kill(self.stack.lbd.pid, signal.SIGCONT)
+        self.stack.wait_ok(20)
+        self.assertEqual(self.stack.exactly(2), ids)
+        self.stack.scale(3)
+        self.assertEqual(len({self.stack.get("/api/v1/x").get("X-Instance") for _ in range(3)}), 3)
+
+    def test_own_files_are_garbage(self):
+        ids = self.stack.exactly(2)
+        for garbage in (b"", b"\0\1\2\3" * 1000, b"{", b"[]", b'{"v":1,"generation":"x","services":[{}]}', b"null\n",
+                        b"[" * 100000, os.urandom(2 << 20)):
+            with self.subTest(garbage[:20]):
+                self.stack.ctld.kill()
+                self.stack.lbd.kill()
+                names = [n for n in os.listdir(self.stack.state_dir)
+                         if os.path.isfile(os.path.join(self.stack.state_dir, n))]
+                self.assertTrue(names, "nothing was saved")
+                for name in names:
+                    with open(os.path.join(self.stack.state_dir, name), "wb") as f:
+                        f.write(garbage)
+                self.stack.start_lbd()
+                until(lambda: self.stack.get("/").status == 200, 5, "lbd answers")
+                self.stack.start_ctld()
+                until(lambda: self.stack.get("/api/v1/x").status == 200, 10, "a request passes")
+                # the pin may be lost with the file; containers that serve are adopted
+                self.stack.scale(2)
+                self.assertEqual(self.stack.exactly(2)[self.stack.host_first], ids[self.stack.host_first])
+
+    def test_lbd_ends_in_order(self):
+        self.assertEqual(self.stack.lbd.stop(), 0, "exit code after SIGTERM")
+        self.stack.start_lbd()
+        until(lambda: self.stack.get("/api/v1/x").status == 200, 5, "a request passes")
+        self.stack.wait_ok(10)
 
     def test_lbd_first_without_any_table(self):
         other = Stack(app={})

@@ -14,7 +14,7 @@ alloca[ ]*\( | mem.h
 (exit|_exit|quick_exit|abort|assert)[ ]*\( | struct err, bug(); exit only in a file with main()
 (evthread_use_pthreads|event_base_new[a-z_]*|event_init)[ ]*\( | loop_new(): one base per thread, without locks
 (rand|srand|random|drand48|rand_r)[ ]*\( | getrandom
-(localtime|gmtime|ctime|asctime|strerror|inet_ntoa|inet_addr|gethostbyname|setlocale)[ ]*\( | the thread-safe one
+(localtime|gmtime|ctime|asctime|inet_ntoa|inet_addr|gethostbyname|setlocale)[ ]*\( | the thread-safe one
 goto[ ] | AUTO() and early returns'
 
 sources=$(find common lb ctl acts-service -name '*.[ch]' | sort)

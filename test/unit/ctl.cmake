@@ -9,3 +9,4 @@ foreach(module loop restart wishes)
 endforeach()
 
 lbctl_unit_test(ctl/lbctl/show_test.c lbctl_show)
+lbctl_unit_test(ctl/lbctl/man_test.c common_base)

@@ -1,3 +1,4 @@
+include(${CMAKE_CURRENT_SOURCE_DIR}/fuzz/replay.cmake)
 foreach(module http_head http_chunk http_edit route retry wheel xchg_state)
   lbctl_unit_test(lb/core/${module}_test.c lb_core)
 endforeach()

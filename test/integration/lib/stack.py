@@ -163,7 +163,7 @@ class Stack:
 
     The dictionaries override keys of the service (scale, health, drain, environment, ...)."""
 
-    def __init__(self, app=None, acts=None, extra="", workers=4, listen=None, host_first=None, top=""):
+    def __init__(self, app=None, acts=None, extra="", workers=4, listen=None, host_first=None, docker=None):
         global _count
         _count += 1
         self.project = f"lbt-{os.getpid()}-{_count}"
@@ -185,22 +185,24 @@ class Stack:
         self.foreign = []
         self._marks = {}
         self._cli = None
-        self.write_config(self._text(app, acts, extra, workers, top))
+        self.docker = (docker or engine.SOCKET).replace("@DIR@", self.dir)
+        self.write_config(self._text(app, acts, extra, workers))
         atexit.register(self.close)
         self.closed = False
 
     # ---- configuration ----
 
-    def _text(self, app, acts, extra, workers, top):
+    def _text(self, app, acts, extra, workers):
         text = textwrap.dedent(f"""\
             listen: 127.0.0.1:{self.port}
             workers: {workers}
             project: {self.project}
             run_dir: {self.run_dir}
             state_dir: {self.state_dir}
-            docker: unix://{engine.SOCKET}
+            docker: unix://{self.docker}
             log_level: debug
-            """) + top + "services:\n"
+            services:
+            """)
         if app is not None:
             keys = {
                 "image": app_image(),

@@ -30,6 +30,7 @@ struct fake_engine {
     unsigned serial;
     unsigned starts_at_once, starts_at_once_max;
     uint64_t start_ms, warm_ms; /* a start takes this long; the program listens that much later */
+    uint64_t list_ms;           /* a list shows what was this long ago */
     bool away;                  /* every call fails, nothing happens */
     bool lose_create, lose_start, lose_stop; /* the next one happens, its answer is lost */
     enum rt_result refuse_start;             /* the next start fails so */
@@ -64,6 +65,8 @@ struct fake_lb {
     char boot[16];
     bool deaf; /* answers nothing */
     unsigned drains;
+    char sick_token[40];  /* an instance that no table should have any more ... */
+    unsigned sick_tables; /* ... and how many had it */
 };
 
 extern struct fake_lb lb;

@@ -17,6 +17,8 @@ struct op {
     char id[65];
     uint64_t grace_ms;
     struct fake_box made;
+    struct fake_box *seen; /* list: as it was when it was asked for; the answer comes later */
+    size_t seen_n;
     rt_done_fn *done;
     rt_create_fn *created;
     rt_start_fn *started;
@@ -121,10 +123,10 @@ static enum rt_result run_remove(struct op *o)
 static void run_list(struct op *o)
 {
     struct rt_instance v[FAKE_BOXES];
-    size_t n = engine.n;
+    size_t n = o->seen_n;
 
     for (size_t i = 0; i < n; i++) {
-        const struct fake_box *b = &engine.boxes[i];
+        const struct fake_box *b = &o->seen[i];
 
         v[i] = (struct rt_instance){
             b->id,        b->name,       b->service,
@@ -163,6 +165,7 @@ static void on_op(void *arg) /* timer */
         answer(o, r, "the fake says so");
     }
     timer_fini(&o->timer);
+    mem_free(o->seen);
     mem_free(o);
 }
 
@@ -200,6 +203,7 @@ static void fake_close(struct runtime *rt)
 
         list_unlink(&o->node);
         timer_fini(&o->timer);
+        mem_free(o->seen);
         mem_free(o);
     }
     engine.starts_at_once = 0;
@@ -214,8 +218,13 @@ static const struct rt_info *fake_info(struct runtime *rt)
 
 static void fake_list(struct runtime *rt, rt_list_fn *done, void *arg)
 {
+    struct op *o = op_new(LIST, "", engine.list_ms, arg);
+
     (void)rt;
-    op_new(LIST, "", 1, arg)->listed = done;
+    o->listed = done;
+    o->seen_n = engine.n;
+    o->seen = mem_array(FAKE_BOXES, sizeof(*o->seen));
+    memcpy(o->seen, engine.boxes, engine.n * sizeof(*o->seen));
 }
 
 static void fake_create(struct runtime *rt, const struct rt_spec *s, rt_create_fn *done, void *arg)
@@ -262,7 +271,7 @@ const struct runtime_ops runtime_fake = {"fake",      fake_open,  fake_close, fa
 
 void fake_engine_reset(struct loop *l)
 {
-    engine = (struct fake_engine){.loop = l, .start_ms = 5, .warm_ms = 10};
+    engine = (struct fake_engine){.loop = l, .start_ms = 5, .warm_ms = 10, .list_ms = 2};
     (void)snprintf(engine.info.engine, sizeof engine.info.engine, "1");
     (void)snprintf(engine.info.api, sizeof engine.info.api, "1");
     list_init(&engine.ops);

@@ -76,6 +76,7 @@ static void on_table(struct chan *ch, struct chan_ask ask, const json_t *body,
     lb.table = json_incref((json_t *)body);
     lb.generation = g;
     lb.tables++;
+    lb.sick_tables += lb.sick_token[0] != '\0' && fake_lb_has(lb.sick_token);
     if (fake_lb_backends("web") < lb.smallest)
         lb.smallest = fake_lb_backends("web");
     chan_answer(ask, json_pack("{s:I}", "generation", (json_int_t)g));

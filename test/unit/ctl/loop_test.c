@@ -74,6 +74,24 @@ static void test_lost_answers_make_no_duplicates(void **state)
     assert_int_equal(engine.creates, 3);
 }
 
+/* Lists that were asked for before an act of ours say nothing about its outcome. */
+static void test_lists_from_the_past(void **state)
+{
+    (void)state;
+    engine.list_ms = 60;
+    live_start();
+    live_webs(1);
+    for (unsigned i = 0; i < 5; i++) {
+        engine.hint(engine.hint_arg, "resync", "", "", 0);
+        live_run_for(7 * i);
+        live_mark();
+        fake_box("web", 0)->sick = true;
+        live_replaced(1);
+    }
+    assert_int_equal(engine.creates, 7);
+    assert_int_equal(engine.starts, 7);
+}
+
 static void test_port_taken(void **state)
 {
     (void)state;
@@ -178,6 +196,7 @@ int main(void)
         LIFE(test_replaces_a_sick_one_twice),
         LIFE(test_replaces_hung_and_killed),
         LIFE(test_lost_answers_make_no_duplicates),
+        LIFE(test_lists_from_the_past),
         LIFE(test_port_taken),
         LIFE(test_engine_away),
         LIFE(test_lbd_away),

@@ -63,10 +63,10 @@ static void run(const char *name, const char *story)
 {
     struct scale s = {0};
     unsigned wish = 1;
-    char text[512], *save = NULL;
+    char text[512], *save = text;
 
     (void)snprintf(text, sizeof text, "%s", story);
-    for (char *w = strtok_r(text, " ", &save); w != NULL; w = strtok_r(NULL, " ", &save)) {
+    for (char *w = strsep(&save, " "); w != NULL; w = strsep(&save, " ")) {
         size_t digits = strspn(w, "0123456789");
         uint64_t t = 0, n = 0;
         const char *op = w + digits;

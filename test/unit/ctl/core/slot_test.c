@@ -125,6 +125,12 @@ static const struct {
      "BIRTH;may replace;probe bad;do drain draining;drained;do create-next draining;probe ok;do "
      "stop stopping;probe ok;"
      "do none stopping"},
+    {"old back-off does not delay a later stop",
+     "want;do create creating;created refused;do none waiting;do create creating;created "
+     "refused;do none waiting;unwant;"
+     "do none empty;want;do create creating;created ok;do start starting;started ok;probe ok;do "
+     "none ready;unwant;may "
+     "leave;do drain draining;drained;do stop stopping"},
     {"adopted, was ready", "adopt ready;want;do none ready;probe bad;do none unhealthy"},
     {"adopted, unknown: has its start period",
      "adopt running;want;do none starting;probe bad;do none starting;probe "
@@ -162,7 +168,7 @@ static void story_may(struct run *r, bool value, char **save)
 {
     static const char *const names[] = {"act", "start", "replace", "leave"};
 
-    for (char *w = strtok_r(NULL, " ", save); w != NULL; w = strtok_r(NULL, " ", save)) {
+    for (char *w = strsep(save, " "); w != NULL; w = strsep(save, " ")) {
         bool *flags[] = {&r->env.may_act, &r->env.may_start, &r->env.may_replace,
                          &r->env.may_leave};
 
@@ -174,7 +180,7 @@ static void story_do(struct run *r, const char *sentence, char **save)
 {
     static const char *const acts[] = {"none",  "create", "create-next", "start",
                                        "drain", "stop",   "remove"};
-    const char *act = strtok_r(NULL, " ", save), *state = strtok_r(NULL, " ", save);
+    const char *act = strsep(save, " "), *state = strsep(save, " ");
     struct slot_step step = slot_step(&r->s, &r->env, r->now);
 
     if (step.act == SLOT_ACT_CREATE)
@@ -236,10 +242,10 @@ static void story_number(struct run *r, const char *what, const char *word)
 
 static void sentence(struct run *r, const char *text)
 {
-    char buf[128], *save = NULL, *w;
+    char buf[128], *save = buf, *w;
 
     (void)snprintf(buf, sizeof buf, "%s", text);
-    w = strtok_r(buf, " ", &save);
+    w = strsep(&save, " ");
     if (strcmp(w, "want") == 0 || strcmp(w, "unwant") == 0)
         r->env.wanted = w[0] == 'w';
     else if (strcmp(w, "may") == 0 || strcmp(w, "may-not") == 0)
@@ -249,28 +255,28 @@ static void sentence(struct run *r, const char *text)
     else if (strcmp(w, "drained") == 0)
         slot_drain_done(&r->s);
     else if (strcmp(w, "probe") == 0)
-        (void)slot_probed(&r->s, &rule, strcmp(strtok_r(NULL, " ", &save), "ok") == 0,
-                          "bad-status 500", r->now);
+        (void)slot_probed(&r->s, &rule, strcmp(strsep(&save, " "), "ok") == 0, "bad-status 500",
+                          r->now);
     else if (strcmp(w, "see") == 0 || strcmp(w, "see-next") == 0)
-        story_see(r, w[3] != '\0', strtok_r(NULL, " ", &save));
+        story_see(r, w[3] != '\0', strsep(&save, " "));
     else if (strcmp(w, "adopt") == 0)
-        story_adopt(r, strtok_r(NULL, " ", &save));
+        story_adopt(r, strsep(&save, " "));
     else if (strcmp(w, "t") == 0 || strcmp(w, "wake") == 0 || strcmp(w, "replaced") == 0)
-        story_number(r, w, strtok_r(NULL, " ", &save));
+        story_number(r, w, strsep(&save, " "));
     else if (strcmp(w, "BIRTH0") == 0)
         (void)0;
     else
-        story_end(r, w, strtok_r(NULL, " ", &save));
+        story_end(r, w, strsep(&save, " "));
 }
 
 static void story(struct run *r, const char *text)
 {
     static const char born[] =
         "want;do create creating;created ok;do start starting;started ok;do none starting";
-    char buf[1024], *save = NULL;
+    char buf[1024], *save = buf;
 
     (void)snprintf(buf, sizeof buf, "%s", text);
-    for (char *p = strtok_r(buf, ";", &save); p != NULL; p = strtok_r(NULL, ";", &save)) {
+    for (char *p = strsep(&save, ";"); p != NULL; p = strsep(&save, ";")) {
         if (strncmp(p, "BIRTH", 5) == 0)
             story(r, born);
         if (strcmp(p, "BIRTH") == 0)

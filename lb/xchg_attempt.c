@@ -1,0 +1,201 @@
+#include <string.h>
+
+#include "lb/core/http_edit.h"
+#include "lb/core/pick.h"
+#include "lb/core/retry.h"
+#include "lb/xchg-internal.h"
+
+/* ---- an attempt begins ---- */
+
+struct pick_arg {
+    const struct xchg *x;
+    uint64_t now_ms;
+    bool repeatable;
+};
+
+static bool usable(void *arg, unsigned i)
+{
+    const struct pick_arg *a = arg;
+    struct pool *p = a->x->ws->pools[i];
+
+    return p != a->x->avoid && pool_usable(p, a->now_ms, a->repeatable);
+}
+
+/* The table may have changed since the last attempt: a backend that has left it must get nothing
+ * new. */
+static void refresh_table(struct xchg *x)
+{
+    struct wtable *now = x->w->table;
+
+    if (x->wt == NULL || x->wt == now)
+        return;
+    x->ws = NULL;
+    now->refs++;
+    wtable_unref(x->w, x->wt);
+    x->wt = now;
+    for (unsigned i = 0; i < now->table->services_n; i++) {
+        if (now->services[i].ts->service == x->service)
+            x->ws = &now->services[i];
+    }
+}
+
+static void pick(struct xchg *x)
+{
+    struct pick_arg arg = {x, worker_now(x->w), http_method_idempotent(x->req.method)};
+    const struct table_service *ts;
+    unsigned i;
+
+    refresh_table(x);
+    if (x->ws == NULL || x->ws->ts->backends_n == 0) {
+        xchg_own_unavailable(x, XC_NO_BACKEND, "503 no ready backend");
+        return;
+    }
+    ts = x->ws->ts;
+    i = pick_round_robin.choose(&ts->service->cursor, ts->backends_n, usable, &arg);
+    x->pool = pool_ref(x->ws->pools[i]);
+    x->avoid = NULL;
+    pool_begin(x->pool);
+}
+
+/* The head in the scratch area, in front of what has come of the body. */
+static bool compose_request(struct xchg *x)
+{
+    const struct client *c = x->c;
+    struct http_peer peer = {{c->peer, c->peer_n}, c->trusted};
+    struct http_out o = {.p = x->w->scratch, .cap = WORKER_SCRATCH};
+
+    http_edit_request(&o, &x->req, xchg_request_buf(x), &peer, sv_of(x->pool->backend->host));
+    if (o.over)
+        return false;
+    flow_rewind(&x->up, &x->u->s);
+    flow_head(&x->up, o.p, o.n);
+    return true;
+}
+
+void xchg_attempt_start(struct xchg *x)
+{
+    bool refused, idempotent = http_method_idempotent(x->req.method);
+    bool same = x->pool != NULL; /* kept for a fresh connection to it */
+
+    if (same && x->pool->departed) {
+        xchg_drop_upstream(x, false);
+        same = false;
+    }
+    if (!same)
+        pick(x);
+    if (x->state != XS_PICK)
+        return;
+    x->attempts++;
+    x->answered = x->up_over = x->up.sent = false;
+    /* A request that must not be repeated looks before it trusts an idle connection. */
+    x->u = upstream_take(x->pool, x, x->fresh, !idempotent, &refused);
+    if (x->u == NULL && refused) {
+        xchg_attempt_lost(x, XC_REFUSED, "connection refused");
+        return;
+    }
+    if (x->u == NULL) {
+        xchg_own_unavailable(x, XC_LOCAL, "503 out of descriptors");
+        return;
+    }
+    http_response_init(&x->answer, x->req.method == HTTP_HEAD);
+    x->answer_at = 0;
+    xchg_enter(x, x->u->reused ? XS_SEND : XS_CONNECT);
+    if (!compose_request(x))
+        xchg_own_answer(x, 431, XC_BAD_REQUEST, "431 header section is too long", "");
+}
+
+/* ---- an attempt fails ---- */
+
+static void note_fault(struct xchg *x, enum xchg_cause cause, bool aged, const char *detail)
+{
+    switch (cause) {
+    case XC_REFUSED:
+        pool_hold(x->pool);
+        pool_fault(x->pool, "refused", detail);
+        break;
+    case XC_CONNECT_TIMEOUT:
+        pool_hold(x->pool);
+        pool_fault(x->pool, "timeout", detail);
+        break;
+    case XC_TIMEOUT:
+        pool_fault(x->pool, "timeout", detail);
+        break;
+    case XC_BAD_ANSWER:
+        pool_fault(x->pool, "bad-answer", detail);
+        break;
+    default:
+        if (aged) /* an idle connection closed in the moment of its reuse: nobody's fault */
+            break;
+        if (!x->answered)
+            pool_hold(x->pool); /* a port forwarder without an application behind it does this */
+        pool_fault(x->pool, "reset", detail);
+        break;
+    }
+}
+
+static void answer_lost(struct xchg *x, enum xchg_cause cause)
+{
+    switch (cause) {
+    case XC_CONNECT_TIMEOUT:
+    case XC_TIMEOUT:
+        xchg_own_answer(x, 504, cause, "504 the backend did not answer in time", "");
+        break;
+    case XC_BAD_ANSWER:
+        xchg_own_answer(x, 502, cause, "502 the backend's answer is not valid HTTP", "");
+        break;
+    case XC_REFUSED:
+        xchg_own_answer(x, 502, cause, "502 the backend does not accept connections", "");
+        break;
+    default:
+        xchg_own_answer(x, 502, cause, "502 the backend closed the connection", "");
+        break;
+    }
+}
+
+static enum retry_verdict may_repeat(const struct xchg *x, enum xchg_cause cause)
+{
+    struct retry_in in = {
+        .sent = x->up.sent,
+        .reused = x->u != NULL && x->u->reused,
+        .answered = x->answered,
+        .idempotent = http_method_idempotent(x->req.method),
+        .replayable = x->up.keep,
+        .timed_out = cause == XC_TIMEOUT,
+        .repeated = x->repeating,
+        .attempts = x->attempts,
+        .backends = x->ws != NULL ? x->ws->ts->backends_n : 0,
+        .active = x->w->active,
+        .repeating = x->w->repeating,
+    };
+
+    return retry_decide(&in);
+}
+
+void xchg_attempt_lost(struct xchg *x, enum xchg_cause cause, const char *detail)
+{
+    bool aged = x->u != NULL && x->u->reused && !x->answered;
+    enum retry_verdict v = may_repeat(x, cause);
+
+    note_fault(x, cause, aged, detail);
+    if (v == RETRY_NO) {
+        answer_lost(x, cause);
+        return;
+    }
+    if (x->up.sent && !x->repeating) {
+        x->repeating = true;
+        x->w->repeating++;
+    }
+    if (x->service != NULL)
+        cell_add(&x->service->cells[x->w->id].retries, 1);
+    flow_fini(&x->up);
+    x->fresh = x->up.sent || v == RETRY_FRESH;
+    if (v == RETRY_FRESH) {
+        if (x->u != NULL)
+            upstream_close(x->u);
+        x->u = NULL; /* the pool stays: the same backend, still in flight */
+    } else {
+        x->avoid = x->pool; /* lives at least as long as this worker's table names it */
+        xchg_drop_upstream(x, false);
+    }
+    xchg_enter(x, XS_PICK);
+}

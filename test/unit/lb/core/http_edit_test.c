@@ -1,0 +1,182 @@
+#include "test/unit/unit.h"
+
+#include "common/base/macros.h"
+#include "lb/core/http_edit.h"
+
+static const struct {
+    const char *name;
+    const char *raw;
+    bool trusted;
+    const char *want;
+} requests[] = {
+    {"plain",
+     "GET /a%20b//c?x=/../ HTTP/1.1\r\nhOST: Example.org:80\r\nX-a:  1 \r\nACCEPT: */*\r\n\r\n",
+     false,
+     "GET /a%20b//c?x=/../ HTTP/1.1\r\nHost: Example.org:80\r\nX-a: 1\r\nACCEPT: */*\r\n"
+     "X-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: Example.org:80\r\n"
+     "Via: 1.1 lbctl\r\n\r\n"},
+    {"hop-by-hop fields and those named in Connection go",
+     "GET / HTTP/1.1\r\nHost: x\r\nConnection: close, X-Drop\r\nX-Drop: 1\r\nKeep-Alive: 5\r\nTE: "
+     "trailers\r\n"
+     "Proxy-Connection: a\r\nTrailer: b\r\nUpgrade: h2c\r\nX-Keep: 1\r\n\r\n",
+     false,
+     "GET / HTTP/1.1\r\nHost: x\r\nX-Keep: 1\r\nX-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: "
+     "http\r\n"
+     "X-Forwarded-Host: x\r\nVia: 1.1 lbctl\r\n\r\n"},
+    {"Host and framing cannot be named away",
+     "POST / HTTP/1.1\r\nHost: x\r\nConnection: host, content-length\r\nContent-Length: 3\r\n\r\n",
+     false,
+     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nX-Forwarded-For: "
+     "10.0.0.9\r\nX-Forwarded-Proto: http\r\n"
+     "X-Forwarded-Host: x\r\nVia: 1.1 lbctl\r\n\r\n"},
+    {"a stranger's claims are dropped",
+     "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: "
+     "https\r\nX-Forwarded-Host: y\r\n"
+     "X-Forwarded-Port: 1\r\nForwarded: for=1.1.1.1\r\n\r\n",
+     false,
+     "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: "
+     "http\r\nX-Forwarded-Host: x\r\n"
+     "Via: 1.1 lbctl\r\n\r\n"},
+    {"a trusted peer's are continued",
+     "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1, 2.2.2.2\r\nx-forwarded-for: "
+     "3.3.3.3\r\n"
+     "X-Forwarded-Proto: https\r\nX-Forwarded-Host: y\r\nX-Forwarded-Port: 443\r\nForwarded: "
+     "for=1.1.1.1\r\n\r\n",
+     true,
+     "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Port: 443\r\nForwarded: for=1.1.1.1\r\n"
+     "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9\r\nX-Forwarded-Proto: "
+     "https\r\nX-Forwarded-Host: y\r\n"
+     "Via: 1.1 lbctl\r\n\r\n"},
+    {"absolute form becomes origin form", "GET http://h:1?q HTTP/1.1\r\nHost: h:1\r\n\r\n", false,
+     "GET /?q HTTP/1.1\r\nHost: h:1\r\nX-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\n"
+     "X-Forwarded-Host: h:1\r\nVia: 1.1 lbctl\r\n\r\n"},
+    {"an empty absolute path", "GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", false,
+     "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\n"
+     "X-Forwarded-Host: h\r\nVia: 1.1 lbctl\r\n\r\n"},
+    {"HTTP/1.0 without Host, with Expect",
+     "PUT /a HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n", false,
+     "PUT /a HTTP/1.1\r\nHost: back:1\r\nContent-Length: 0\r\nX-Forwarded-For: 10.0.0.9\r\n"
+     "X-Forwarded-Proto: http\r\nVia: 1.0 lbctl\r\n\r\n"},
+    {"chunked and Expect go on",
+     "PUT /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: Chunked\r\n\r\n",
+     false,
+     "PUT /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n"
+     "X-Forwarded-For: 10.0.0.9\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: x\r\nVia: 1.1 "
+     "lbctl\r\n\r\n"},
+    {"upgrade",
+     "GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, X-Z\r\nUpgrade: websocket\r\nX-Z: "
+     "1\r\n\r\n",
+     false,
+     "GET /a HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-Forwarded-For: "
+     "10.0.0.9\r\n"
+     "X-Forwarded-Proto: http\r\nX-Forwarded-Host: x\r\nVia: 1.1 lbctl\r\n\r\n"},
+};
+
+static void test_requests(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        char text[1024];
+        struct http_out o = {.p = text, .cap = sizeof(text) - 1};
+        struct http_peer peer = {sv_of("10.0.0.9"), requests[i].trusted};
+        struct http_head h;
+
+        http_request_init(&h);
+        ROW_EQ_U64(requests[i].name, http_head_parse(&h, requests[i].raw, strlen(requests[i].raw)),
+                   HTTP_DONE);
+        http_edit_request(&o, &h, requests[i].raw, &peer, sv_of("back:1"));
+        text[o.n] = '\0';
+        ROW_EQ_U64(requests[i].name, o.over, false);
+        ROW_EQ_STR(requests[i].name, text, requests[i].want);
+    }
+}
+
+static const struct {
+    const char *name;
+    const char *raw;
+    unsigned minor;
+    bool close, to_head;
+    const char *want;
+} answers[] = {
+    {"length", "HTTP/1.1 200 All Right\r\nContent-Length: 3\r\nX-A: b\r\n\r\n", 1, false, false,
+     "HTTP/1.1 200 All Right\r\nX-A: b\r\nContent-Length: 3\r\n\r\n"},
+    {"hop-by-hop fields go",
+     "HTTP/1.1 201 C\r\nConnection: keep-alive, X-A\r\nX-A: b\r\nKeep-Alive: 1\r\nContent-Length: "
+     "0\r\n\r\n",
+     1, false, false, "HTTP/1.1 201 C\r\nContent-Length: 0\r\n\r\n"},
+    {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1, false, false,
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+    {"chunked to 1.0", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 0, true, false,
+     "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"},
+    {"until close becomes chunked", "HTTP/1.0 200 OK\r\n\r\n", 1, false, false,
+     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"},
+    {"keep-alive to 1.0", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", 0, false, false,
+     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n"},
+    {"close", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", 1, true, false,
+     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n"},
+    {"204 loses its length", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", 1, false,
+     false, "HTTP/1.1 204 No Content\r\n\r\n"},
+    {"304 keeps it", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 1, false, false,
+     "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n"},
+    {"HEAD keeps it", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 1, false, true,
+     "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"},
+    {"interim", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: close\r\n\r\n", 1, true,
+     false, "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"},
+    {"switching",
+     "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-K: "
+     "1\r\n\r\n",
+     1, true, false,
+     "HTTP/1.1 101 Switching Protocols\r\nX-K: 1\r\nConnection: upgrade\r\nUpgrade: "
+     "websocket\r\n\r\n"},
+    {"fields that only requests lose",
+     "HTTP/1.1 200 OK\r\nHost: a\r\nX-Forwarded-For: b\r\nContent-Length: 0\r\n\r\n", 1, false,
+     false, "HTTP/1.1 200 OK\r\nHost: a\r\nX-Forwarded-For: b\r\nContent-Length: 0\r\n\r\n"},
+};
+
+static void test_answers(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+        char text[1024];
+        struct http_out o = {.p = text, .cap = sizeof(text) - 1};
+        struct http_head h;
+
+        http_response_init(&h, answers[i].to_head);
+        ROW_EQ_U64(answers[i].name, http_head_parse(&h, answers[i].raw, strlen(answers[i].raw)),
+                   HTTP_DONE);
+        http_edit_response(&o, &h, answers[i].raw, answers[i].minor,
+                           http_edit_framing(&h, answers[i].minor), answers[i].close);
+        text[o.n] = '\0';
+        ROW_EQ_STR(answers[i].name, text, answers[i].want);
+    }
+}
+
+/* Whatever the room, nothing is written behind it, and a lack is told. */
+static void test_room(void **state UNUSED)
+{
+    const char *raw = requests[0].raw;
+    size_t full = strlen(requests[0].want);
+    struct http_head h;
+
+    http_request_init(&h);
+    assert_int_equal(http_head_parse(&h, raw, strlen(raw)), HTTP_DONE);
+    for (size_t cap = 0; cap <= full; cap++) {
+        char text[1024] = {0};
+        struct http_out o = {.p = text, .cap = cap};
+        struct http_peer peer = {sv_of("10.0.0.9"), false};
+
+        text[cap] = 'E';
+        http_edit_request(&o, &h, raw, &peer, sv_of("back:1"));
+        assert_int_equal(text[cap], 'E');
+        assert_int_equal(o.over, cap < full);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_room),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,133 @@
+#include "test/unit/unit.h"
+
+#include <jansson.h>
+
+#include "common/base/buf.h"
+#include "common/base/macros.h"
+#include "lb/site.h"
+#include "lb/table.h"
+
+enum { WORKERS = 3 };
+
+static bool build(const char *text, const struct table *before, struct table **ret, struct err *e)
+{
+    json_error_t where;
+    json_t *body = json_loads(text, 0, &where);
+    bool ok;
+
+    if (body == NULL)
+        fail_msg("row is no JSON: %s", where.text);
+    ok = table_new(body, WORKERS, before, NULL, NULL, ret, e);
+    json_decref(body);
+    return ok;
+}
+
+#define BACKEND(slot, inst, port)                                                                  \
+    "{\"slot\":" #slot ",\"instance\":\"" inst "\",\"address\":\"127.0.0.1\",\"port\":" #port "}"
+#define TABLE(gen, route, backends)                                                                \
+    "{\"generation\":" #gen ",\"services\":[{\"name\":\"a\",\"routes\":[" route                    \
+    "],\"backends\":[" backends "]}]}"
+#define ROUTE(p) "{\"prefix\":\"" p "\"}"
+
+static const struct {
+    const char *name, *text, *want; /* want: of the error; NULL: none */
+} rows[] = {
+    {"empty", "{\"generation\":1,\"services\":[]}", NULL},
+    {"one", TABLE(1, ROUTE("/api/v1"), BACKEND(0, "i", 8000)), NULL},
+    {"IPv6",
+     TABLE(1, ROUTE("/"), "{\"slot\":0,\"instance\":\"i\",\"address\":\"::1\",\"port\":80}"), NULL},
+    {"name for an address",
+     TABLE(1, ROUTE("/"), "{\"slot\":0,\"instance\":\"i\",\"address\":\"localhost\",\"port\":80}"),
+     "no address of a backend"},
+    {"port 0", TABLE(1, ROUTE("/"), BACKEND(0, "i", 0)), "no address of a backend"},
+    {"instance twice", TABLE(1, ROUTE("/"), BACKEND(0, "i", 1) "," BACKEND(1, "i", 2)),
+     "listed twice"},
+    {"route without slash", TABLE(1, ROUTE("api"), ""), "must begin with /"},
+    {"route twice", TABLE(1, ROUTE("/a") "," ROUTE("/a/"), ""), "listed twice"},
+    {"service twice",
+     "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"backends\":[]},{\"name\":"
+     "\"a\",\"routes\":[],\"backends\":[]}]}",
+     "listed twice"},
+};
+
+static void test_build(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct table *t = NULL;
+        struct err e = {""};
+        bool ok = build(rows[i].text, NULL, &t, &e);
+
+        ROW_EQ_U64(rows[i].name, ok, rows[i].want == NULL);
+        if (!ok)
+            ROW_HAS_STR(rows[i].name, e.msg, rows[i].want);
+        table_unref(t);
+    }
+}
+
+static struct table *must(const char *text, const struct table *before)
+{
+    struct table *t;
+    struct err e;
+
+    if (!build(text, before, &t, &e))
+        fail_msg("%s", e.msg);
+    return t;
+}
+
+static void test_what_lives_on(void **state UNUSED)
+{
+    struct table *one =
+        must(TABLE(1, ROUTE("/"), BACKEND(0, "x", 8000) "," BACKEND(1, "y", 8001)), NULL);
+    struct table *two =
+        must(TABLE(2, ROUTE("/"), BACKEND(0, "z", 8000) "," BACKEND(1, "y", 8001)), one);
+    struct table *three = must(TABLE(3, ROUTE("/"), BACKEND(1, "y", 8002)), two);
+    struct backend *y = table_find_backend(one, "a", "y");
+
+    one->services[0].service->cursor = 41;
+    assert_ptr_equal(one->services[0].service, two->services[0].service);
+    assert_int_equal(three->services[0].service->cursor, 41);
+    assert_ptr_equal(table_find_backend(two, "a", "y"), y);
+    /* the same port, another instance: another backend; the same instance at another port, too */
+    assert_ptr_not_equal(one->services[0].backends[0], two->services[0].backends[0]);
+    assert_ptr_not_equal(table_find_backend(three, "a", "y"), y);
+    assert_null(table_find_backend(three, "a", "x"));
+    table_unref(one);
+    cell_add(&y->cells[0].requests, 2);
+    cell_add(&y->cells[2].requests, 3);
+    assert_int_equal(CELLS_SUM(y, requests), 5);
+    table_unref(two);
+    table_unref(three);
+}
+
+static void test_page(void **state UNUSED)
+{
+    struct table *t = must("{\"generation\":1,\"services\":[{\"name\":\"<b>&\\\"\",\"routes\":[],"
+                           "\"backends\":[" BACKEND(0, "secret-token", 8123) "]}]}",
+                           NULL);
+    struct buf page;
+
+    buf_init(&page, 65536);
+    cell_add(&t->services[0].service->cells[0].requests, 4711);
+    assert_true(site_render(t, &page));
+    assert_non_null(strstr(page.data, "<td>&lt;b&gt;&amp;&quot;</td>"));
+    assert_non_null(strstr(page.data, ">4711<"));
+    assert_null(strstr(page.data, "secret-token"));
+    assert_null(strstr(page.data, "127.0.0.1"));
+    assert_null(strstr(page.data, "8123"));
+    buf_clear(&page);
+    assert_true(site_render(NULL, &page));
+    assert_non_null(strstr(page.data, "Starting"));
+    buf_fini(&page);
+    table_unref(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_build),
+        cmocka_unit_test(test_what_lives_on),
+        cmocka_unit_test(test_page),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
