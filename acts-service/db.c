@@ -43,6 +43,7 @@ struct lane {
     struct list queue;
     size_t queued;
     uint64_t backoff_ms, next_try_ms, down_since_ms; /* 0: not down */
+    uint64_t hope_until_ms;                          /* another lane has just come back */
     struct timer retry;
     bool keep;
     char options[160];
@@ -140,7 +141,10 @@ static bool lane_is_up(const struct lane *l)
 
 static bool lane_is_given_up(const struct lane *l)
 {
-    return l->down_since_ms != 0 && clock_mono_ms() >= l->down_since_ms + DOWN_PATIENCE_MS;
+    uint64_t now = clock_mono_ms();
+
+    return l->down_since_ms != 0 && now >= l->down_since_ms + DOWN_PATIENCE_MS &&
+           now >= l->hope_until_ms;
 }
 
 static void fail_queue(struct lane *l)
@@ -158,6 +162,22 @@ static void fail_queue(struct lane *l)
         job_fail(LIST_ENTRY_OF(batch.next, struct job, node), DB_DOWN);
 }
 
+/* The server answers one lane: the others try at once and let their questions wait, so that a
+ * process that calls itself healthy serves. */
+static void give_hope(struct db *db)
+{
+    for (unsigned k = 0; k < DB_LANES; k++) {
+        struct lane *l = &db->lanes[k];
+
+        if (l->down_since_ms == 0)
+            continue;
+        l->hope_until_ms = clock_mono_ms() + DOWN_PATIENCE_MS;
+        l->backoff_ms = 0;
+        l->next_try_ms = 0;
+        pump(l);
+    }
+}
+
 static void on_conn_up(void *owner, struct db_conn *c UNUSED)
 {
     struct lane *l = CAST(owner, lane, LANE_MAGIC);
@@ -168,6 +188,7 @@ static void on_conn_up(void *owner, struct db_conn *c UNUSED)
     l->down_since_ms = 0;
     l->backoff_ms = 0;
     l->next_try_ms = 0;
+    give_hope(l->db);
     if (l == &l->db->lanes[DB_SIDE] && l->db->side_up != NULL)
         l->db->side_up(l->db->side_arg);
     pump(l);

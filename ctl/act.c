@@ -77,7 +77,7 @@ static struct call *call_new(struct act *a, struct place *p, bool next)
 
     *k = (struct call){.magic = CALL_MAGIC, .act = a, .place = p, .next = next};
     list_push_back(&a->calls, &k->node);
-    p->touched_ms = loop_now_ms(a->c->loop);
+    p->touched = model_tick(a->c);
     return k;
 }
 
@@ -107,7 +107,7 @@ static struct place *call_end(struct call *k, const char *verb, enum rt_result r
     }
     if (r == RT_UNKNOWN || r == RT_CONFLICT)
         observe_soon(a->c->observer);
-    p->touched_ms = loop_now_ms(a->c->loop);
+    p->touched = model_tick(a->c);
     list_unlink(&k->node);
     k->magic = 0;
     mem_free(k);
@@ -137,7 +137,8 @@ static void on_runtime_started(void *arg, enum rt_result r, const char *address,
 
     k->act->starts--;
     p = call_end(k, "start", r, e, text, sizeof text);
-    slot_start_done(&p->s, result_of(r), address != NULL ? address : "", text, p->touched_ms);
+    slot_start_done(&p->s, result_of(r), address != NULL ? address : "", text,
+                    loop_now_ms(p->service->ctl->loop));
     probing_update(p);
 }
 
@@ -147,7 +148,7 @@ static void on_runtime_stopped(void *arg, enum rt_result r, const struct err *e)
     char text[SLOT_REASON_MAX];
     struct place *p = call_end(k, "stop", r, e, text, sizeof text);
 
-    slot_stop_done(&p->s, result_of(r), text, p->touched_ms);
+    slot_stop_done(&p->s, result_of(r), text, loop_now_ms(p->service->ctl->loop));
 }
 
 static void on_lb_drained(struct ctl *c, uint64_t tag) /* lblink_drained_fn */

@@ -211,8 +211,7 @@ static void on_drain_timer(void *arg) /* timer */
 static void drain_set_timer(struct drain *d)
 {
     uint64_t now = loop_now_ms(d->link->c->loop);
-    uint64_t at =
-        now + (d->link->info.connected ? d->limit_ms + LBLINK_AWAY_MS : LBLINK_AWAY_MS);
+    uint64_t at = now + (d->link->info.connected ? d->limit_ms + LBLINK_AWAY_MS : LBLINK_AWAY_MS);
 
     if (!d->over)
         timer_at(&d->timer, at < d->last_ms ? at : d->last_ms);

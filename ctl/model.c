@@ -63,6 +63,11 @@ void model_fini(struct ctl *c)
     c->services_n = 0;
 }
 
+uint64_t model_tick(struct ctl *c)
+{
+    return ++c->ticks;
+}
+
 struct service *model_service(struct ctl *c, const char *name)
 {
     for (size_t i = 0; i < c->services_n; i++)

@@ -28,7 +28,7 @@ struct place { /* a slot with what the shell keeps beside it */
     struct slot_env env;
     struct service *service;
     unsigned index;
-    uint64_t touched_ms; /* last change by an act of ours: older lists say nothing about it */
+    uint64_t touched; /* tick of its last act: lists asked for before say nothing about it */
     bool cur_there, next_there;       /* in the list that is being read */
     char ready_token[SLOT_TOKEN_MAX]; /* last instance that was ready; saved: it has had its start
                                          period */
@@ -88,6 +88,7 @@ struct ctl {
     struct service *services;
     size_t services_n;
     uint64_t began_ms;
+    uint64_t ticks; /* orders acts and lists, which milliseconds do not: model_tick() */
     struct loop_later later;
     struct timer wake;
     struct observer *observer;
@@ -100,7 +101,8 @@ struct ctl {
 
 void model_build(struct ctl *c);
 void model_fini(struct ctl *c);
-struct service *model_service(struct ctl *c, const char *name);               /* NULL: none */
+uint64_t model_tick(struct ctl *c);                             /* larger than all before */
+struct service *model_service(struct ctl *c, const char *name); /* NULL: none */
 struct place *model_place(struct ctl *c, const char *service, unsigned slot); /* NULL: none */
 struct place *model_place_at(struct ctl *c, unsigned service, unsigned slot);
 unsigned model_ready(const struct service *s);

@@ -19,6 +19,7 @@ struct observer {
     struct ctl *c;
     struct timer timer;
     bool running, again, seen, up, told_down;
+    uint64_t asked; /* tick of the last list */
     uint64_t asked_ms, seen_ms;
 };
 
@@ -123,7 +124,7 @@ static void see_one(struct observer *o, const struct match *m)
     uint64_t now = loop_now_ms(o->c->loop);
     char text[96];
 
-    if (m->p->touched_ms >= o->asked_ms)
+    if (m->p->touched > o->asked)
         return;
     if (m->i->state == RT_EXITED || m->i->state == RT_DEAD)
         (void)snprintf(text, sizeof text, "it exited with code %d", m->i->exit_code);
@@ -140,7 +141,7 @@ static void see_absent(struct observer *o, struct place *p, bool cur_there, bool
 {
     uint64_t now = loop_now_ms(o->c->loop);
 
-    if (p->touched_ms >= o->asked_ms)
+    if (p->touched > o->asked)
         return;
     if (p->s.cur.phase != INST_NONE && !cur_there)
         slot_see(&p->s, false, SLOT_SEEN_NOTHING, "", "", "it is gone from the engine", now);
@@ -210,8 +211,8 @@ static struct adopt_item item_of(struct observer *o, const struct match *m)
     if (p == NULL)
         return a;
     a.service = p->service->index;
-    a.claimed = a.claimed || p->touched_ms >= o->asked_ms || p->s.call ||
-                p->s.next_call; /* the next list tells */
+    a.claimed =
+        a.claimed || p->touched > o->asked || p->s.call || p->s.next_call; /* the next list tells */
     a.slot_free = slot_is_free(&p->s) && (p->s.state == SLOT_EMPTY || p->s.state == SLOT_WAITING);
     a.ready = lblink_had(o->c->lb, m->i->service, m->i->token) ||
               strcmp(p->ready_token, m->i->token) == 0;
@@ -298,7 +299,7 @@ static bool take_list(struct observer *o, const struct rt_instance *v, size_t n)
     clear_blocked(o->c);
     match_all(o, v, n, m);
     see_all(o, m, n);
-    removals_seen(o->c->removals, v, n, o->asked_ms);
+    removals_seen(o->c->removals, v, n, o->asked);
     waits = adopt_all(o, m, n);
     mem_free(m);
     return waits;
@@ -321,6 +322,16 @@ static void set_up(struct observer *o, bool up, const char *why)
     o->up = up;
 }
 
+/* The outcome of some act is still not known. */
+static bool any_unsure(const struct ctl *c)
+{
+    for (size_t i = 0; i < c->services_n; i++)
+        for (unsigned k = 0; k < c->services[i].places_n; k++)
+            if (c->services[i].places[k].s.cur.unsure || c->services[i].places[k].s.next.unsure)
+                return true;
+    return false;
+}
+
 static void on_runtime_list(void *arg, enum rt_result r, const struct rt_instance *v, size_t n,
                             const struct err *e) /* rt_list_fn */
 {
@@ -332,6 +343,8 @@ static void on_runtime_list(void *arg, enum rt_result r, const struct rt_instanc
     if (r == RT_OK) {
         if (take_list(o, v, n))
             next = OBSERVE_BLOCKED_MS;
+        else if (any_unsure(o->c))
+            next = OBSERVE_RETRY_MS;
         if (!o->seen) {
             o->seen = true;
             o->seen_ms = loop_now_ms(o->c->loop);
@@ -352,6 +365,7 @@ static void on_observe_timer(void *arg) /* timer */
     if (o->running)
         return;
     o->running = true;
+    o->asked = model_tick(o->c);
     o->asked_ms = loop_now_ms(o->c->loop);
     o->c->ops->list(o->c->rt, on_runtime_list, o);
 }

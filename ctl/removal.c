@@ -20,7 +20,8 @@ struct removal {
     struct removals *list;
     enum phase phase;
     bool busy;
-    uint64_t tag, touched_ms;
+    uint64_t tag;
+    uint64_t touched; /* tick of its last act */
     unsigned fails;
     struct timer retry;
     char id[SLOT_ID_MAX], service[65], token[SLOT_TOKEN_MAX];
@@ -80,7 +81,7 @@ static void try_later(struct removal *m, const char *verb, enum rt_result r, con
 static void ended(struct removal *m)
 {
     m->busy = false;
-    m->touched_ms = loop_now_ms(m->list->c->loop);
+    m->touched = model_tick(m->list->c);
 }
 
 static void on_runtime_removed(void *arg, enum rt_result r, const struct err *e) /* rt_done_fn */
@@ -163,7 +164,7 @@ void removal_add(struct removals *r, enum removal_kind kind, const char *id, con
         .list = r,
         .phase = kind == REMOVAL_GRACEFUL ? PHASE_DRAIN : PHASE_REMOVE,
         .tag = ++r->last_tag,
-        .touched_ms = loop_now_ms(r->c->loop),
+        .touched = model_tick(r->c),
     };
     (void)snprintf(m->id, sizeof m->id, "%s", id);
     (void)snprintf(m->service, sizeof m->service, "%s", service);
@@ -184,12 +185,12 @@ bool removal_has(const struct removals *r, const char *id)
     return false;
 }
 
-void removals_seen(struct removals *r, const struct rt_instance *v, size_t n, uint64_t asked_ms)
+void removals_seen(struct removals *r, const struct rt_instance *v, size_t n, uint64_t asked)
 {
     LIST_EACH(node, &r->all)
     {
         struct removal *m = LIST_ENTRY_OF(node, struct removal, node);
-        bool there = m->busy || m->touched_ms >= asked_ms;
+        bool there = m->busy || m->touched > asked;
 
         for (size_t i = 0; i < n && !there; i++)
             there = strcmp(v[i].id, m->id) == 0;

@@ -23,7 +23,7 @@ void removals_free(struct removals *r); /* the runtime is closed already */
 void removal_add(struct removals *r, enum removal_kind kind, const char *id, const char *service,
                  const char *token, const char *why);
 bool removal_has(const struct removals *r, const char *id);
-/* A list that was asked for at asked_ms shows these; what is not among them is gone. */
-void removals_seen(struct removals *r, const struct rt_instance *v, size_t n, uint64_t asked_ms);
+/* A list that was asked for at that tick shows these; what is not among them is gone. */
+void removals_seen(struct removals *r, const struct rt_instance *v, size_t n, uint64_t asked);
 
 #endif

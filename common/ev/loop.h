@@ -13,8 +13,8 @@
 struct loop;
 
 bool loop_new(struct loop **ret, struct err *e) MUST_CHECK;
-/* The same for a loop that turns at every request: timers are exact to some milliseconds only, which
- * saves a system call (timerfd_settime) in each turn. */
+/* The same for a loop that turns at every request: timers are exact to some milliseconds only,
+ * which saves a system call (timerfd_settime) in each turn. */
 bool loop_new_coarse(struct loop **ret, struct err *e) MUST_CHECK;
 void loop_free(struct loop *l);
 struct event_base *loop_base(struct loop *l);

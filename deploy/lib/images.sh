@@ -78,17 +78,20 @@ image_build()
         "labels=$(jq -cn --arg i "$2" --arg n "$3" '{"lbctl.input": $i, "lbctl.image": $n}')"
 }
 
-# image_forget ID: remove what a newer image has replaced, unless a container still uses it.
-image_forget()
+# Remove what newer images have replaced, unless a container still uses it.
+images_prune()
 {
-    [[ -z $1 ]] || engine_get "/images/$1" -X DELETE >>"$UI_LOG" 2>&1 || true
+    local id
+    for id in $(images_ours dangling); do
+        engine_get "/images/$id" -X DELETE >>"$UI_LOG" 2>&1 || true
+    done
 }
 
 # image_ensure_acts PROGRAM WORKDIR: sets image_made to true when it made it.
 image_made=false
 image_ensure_acts()
 {
-    local program=$1 work=$2 input old
+    local program=$1 work=$2 input
     image_made=false
     rm -rf -- "$work"
     mkdir -p "$work/context"
@@ -98,10 +101,8 @@ image_ensure_acts()
     tar_stable "$work/context" "$work/context.tar"
     input=$(hash_of - <"$work/context.tar")
     if [[ $(image_input "$ACTS_IMAGE") != "$input" ]]; then
-        old=$(image_id "$ACTS_IMAGE")
         ui_run "the engine could not build $ACTS_IMAGE" "see the engine's words below; is its disk full (df -h)?" \
             image_build "$ACTS_IMAGE" "$input" acts "$work/context.tar" Dockerfile
-        image_forget "$old"
         # shellcheck disable=SC2034 # for the caller
         image_made=true
     fi
@@ -111,7 +112,7 @@ image_ensure_acts()
 # image_ensure_postgres WORKDIR: sets image_made to true when it made it.
 image_ensure_postgres()
 {
-    local work=$1 dir=$IMAGES_DIR/postgres base_input input old
+    local work=$1 dir=$IMAGES_DIR/postgres base_input input
     image_made=false
     base_input=$(hash_of "$dir/base.sh" /etc/os-release)
     input=$(hash_of "$dir/Dockerfile" "$dir/entrypoint.sh" - <<<"$base_input")
@@ -123,11 +124,9 @@ image_ensure_postgres()
     cp -- "$dir/Dockerfile" "$dir/entrypoint.sh" "$work/context/"
     chmod 0755 "$work/context/entrypoint.sh"
     tar_stable "$work/context" "$work/context.tar"
-    old=$(image_id "$POSTGRES_IMAGE")
     ui_run "the engine could not build $POSTGRES_IMAGE" "see the engine's words below; is its disk full (df -h)?" \
         image_build "$POSTGRES_IMAGE" "$input" postgres "$work/context.tar" Dockerfile \
         "$(jq -cn --arg b "$POSTGRES_BASE" '{BASE: $b}')"
-    image_forget "$old"
     # shellcheck disable=SC2034 # for the caller
     image_made=true
     rm -rf -- "$work"
@@ -136,22 +135,22 @@ image_ensure_postgres()
 # Debian with PostgreSQL, from packages: half a minute, once.
 image_ensure_postgres_base()
 {
-    local input=$1 work=$2 old
+    local input=$1 work=$2
     [[ $(image_input "$POSTGRES_BASE") != "$input" ]] || return 0
     have mmdebstrap || packages_ensure mmdebstrap
     ui_run "mmdebstrap could not make a Debian with PostgreSQL" \
         "the Debian archives of /etc/apt/sources.list* must be reachable; see below" \
         "$IMAGES_DIR/postgres/base.sh" "$work/base.tar"
-    old=$(image_id "$POSTGRES_BASE")
     ui_run "the engine could not import the base image" "see the engine's words below; is its disk full (df -h)?" \
         engine_stream "$work/base.tar" /images/create "fromSrc=-" "repo=${POSTGRES_BASE%:*}" "tag=${POSTGRES_BASE#*:}" \
         "changes=LABEL lbctl.input=$input lbctl.image=postgres-base"
-    image_forget "$old"
     rm -f -- "$work/base.tar"
 }
 
-# Images of ours, by label: one id a line.
+# images_ours [dangling]: ids of all images with our label, or of those that have lost their name to a newer one.
 images_ours()
 {
-    engine_get /images/json -G --data-urlencode 'filters={"label":["lbctl.image"]}' | jq -r '.[].Id'
+    local dangling=''
+    [[ -z ${1:-} ]] || dangling=',"dangling":["true"]'
+    engine_get /images/json -G --data-urlencode "filters={\"label\":[\"lbctl.image\"]$dangling}" | jq -r '.[].Id'
 }

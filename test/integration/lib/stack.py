@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -292,15 +293,34 @@ class Stack:
         self.closed = True
         atexit.unregister(self.close)
         self._drop_cli()
-        for d in self.daemons:
-            if d.alive():
-                d.kill()
+        bad = self._end_daemons()
         for cid in self.foreign:
             engine.remove(cid)
         engine.clean(self.project)
         self.ports.free()
         if not os.environ.get("LBCTL_TEST_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
+        if bad:
+            raise AssertionError("\n".join(bad))
+
+    def _end_daemons(self):
+        """SIGTERM; what is wrong with how they ended, and what sanitizers found."""
+        bad = []
+        for d in self.daemons:
+            if d.alive():
+                code = d.stop()
+                if code != 0:
+                    bad.append(f"{d.name} after SIGTERM: " + ("had to be killed" if code is None else f"code {code}"))
+        for name in ("lbd", "ctld"):
+            path = f"{self.dir}/{name}.log"
+            if not os.path.exists(path):
+                continue
+            with open(path, encoding="utf-8", errors="replace") as f:
+                text = f.read()
+            at = re.search(r"(ERROR|WARNING): (Address|Leak|Thread|Memory)Sanitizer|runtime error:", text)
+            if at:
+                bad.append(f"{name}:\n{text[max(0, at.start() - 200):at.start() + 6000]}")
+        return bad
 
     def mark_logs(self):
         """From here on tail() shows."""

@@ -233,6 +233,7 @@ static const struct {
     {"no version", REQUEST, "GET /\r\nHost: x\r\n\r\n", "malformed request line"},
     {"invalid Connection", REQUEST, "GET / HTTP/1.1\r\nHost: x\r\nConnection: a b\r\n\r\n",
      "invalid Connection header"},
+    {"noise before a bare LF", REQUEST, "/ H/0Connection: \nTransfer", "malformed request line"},
     {"TLS hello", REQUEST, "\x16\x03\x01\x02", "malformed request line"},
     {"method of 65 letters", REQUEST,
      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\nHost: "
