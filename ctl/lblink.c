@@ -45,6 +45,7 @@ struct lblink {
     struct lblink_info info;
     uint64_t generation;
     json_t *acked; /* what lbd of this connection uses, without the generation; NULL: not known */
+    uint64_t acked_generation;
     bool pushing, greeted, stopped;
     bool open; /* enough is known of reality to push a table */
     struct timer retry;
@@ -288,7 +289,7 @@ static void on_push_answer(void *arg, const json_t *body, const struct err *e) /
         log_debug("table acknowledged", "generation=%llu", (unsigned long long)a->generation);
         json_decref(l->acked);
         l->acked = json_incref(a->table);
-        l->info.generation = proto_uint(body, "generation", a->generation);
+        l->acked_generation = l->info.generation = proto_uint(body, "generation", a->generation);
         step_drains(l);
         lblink_update(l);
     } else {
@@ -368,6 +369,18 @@ static const json_t *stats_row(const json_t *stats, const char *service)
     return NULL;
 }
 
+/* lbd uses a table that is not ours: somebody else has pushed one. Ours is put back. */
+static void watch_generation(struct lblink *l)
+{
+    if (l->pushing || l->acked == NULL || l->info.generation == l->acked_generation)
+        return;
+    log_warn("table of somebody else", "generation=%llu ours=%llu",
+             (unsigned long long)l->info.generation, (unsigned long long)l->acked_generation);
+    json_decref(l->acked);
+    l->acked = NULL;
+    ctl_kick(l->c);
+}
+
 void lblink_on_stats(struct lblink *l, const json_t *body)
 {
     const char *boot = proto_str(body, "boot", "");
@@ -378,6 +391,7 @@ void lblink_on_stats(struct lblink *l, const json_t *body)
     l->info.generation = proto_uint(body, "generation", 0);
     if (l->info.generation > l->generation)
         l->generation = l->info.generation;
+    watch_generation(l);
     for (size_t i = 0; i < l->c->services_n; i++) {
         struct service *s = &l->c->services[i];
 

@@ -21,6 +21,8 @@ struct observer {
     bool running, again, seen, up, told_down;
     uint64_t asked; /* tick of the last list */
     uint64_t asked_ms, seen_ms;
+    uint64_t up_since_ms;      /* since when `up` is as it is */
+    char why[SLOT_REASON_MAX]; /* it is not up */
 };
 
 /* An instance of the list beside what we hold. */
@@ -37,6 +39,8 @@ struct observer *observe_new(struct ctl *c)
     struct observer *o = mem_zalloc(sizeof(*o));
 
     o->c = c;
+    o->up_since_ms = loop_now_ms(c->loop);
+    (void)snprintf(o->why, sizeof o->why, "not asked yet");
     timer_init(&o->timer, c->loop, on_observe_timer, o);
     /* lbd's first report, which comes within milliseconds where lbd runs, makes it earlier: what
      * lbd has in its table was ready before. */
@@ -79,6 +83,16 @@ void observe_doubt(struct observer *o)
 bool observe_engine_up(const struct observer *o)
 {
     return o->up;
+}
+
+const char *observe_engine_error(const struct observer *o)
+{
+    return o->why;
+}
+
+uint64_t observe_engine_since_ms(const struct observer *o)
+{
+    return o->up_since_ms;
 }
 
 bool observe_seen(const struct observer *o)
@@ -318,6 +332,9 @@ static void set_up(struct observer *o, bool up, const char *why)
     if (!up && !o->told_down)
         log_warn("engine does not answer", "runtime=%s reason=\"%s\"", o->c->ops->name,
                  str_quote(sv_of(why), q, sizeof q));
+    if (up != o->up)
+        o->up_since_ms = loop_now_ms(o->c->loop);
+    (void)snprintf(o->why, sizeof o->why, "%s", up ? "" : why);
     o->told_down = !up;
     o->up = up;
 }

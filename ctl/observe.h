@@ -22,8 +22,11 @@ void observe_free(struct observer *o);
 void observe_soon(struct observer *o);  /* at once, unless one has just been asked for */
 void observe_doubt(struct observer *o); /* something may have ended unheard: within OBSERVE_DOUBT_MS
                                            of the last look */
-bool observe_engine_up(const struct observer *o); /* the last list came */
-bool observe_seen(const struct observer *o);      /* at least one list came */
+bool observe_engine_up(const struct observer *o);           /* the last list came */
+const char *observe_engine_error(const struct observer *o); /* why it did not; "" when it did */
+uint64_t
+observe_engine_since_ms(const struct observer *o); /* since when the engine is up, or not */
+bool observe_seen(const struct observer *o);       /* at least one list came */
 uint64_t observe_seen_ms(const struct observer *o);
 rt_hint_fn observe_on_hint; /* arg: the struct ctl */
 

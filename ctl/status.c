@@ -183,16 +183,17 @@ static json_t *build_lbd(struct report *r)
 static json_t *build_engine(struct report *r)
 {
     const struct rt_info *i = r->c->ops->info(r->c->rt);
+    const char *error = observe_engine_error(r->c->observer);
+    uint64_t since = observe_engine_since_ms(r->c->observer);
     bool up = observe_engine_up(r->c->observer);
 
     if (!up) {
         r->verdict = verdict_worse(r->verdict, VERDICT_DEGRADED);
-        reason(r, "the engine does not answer: %s",
-               i->error[0] != '\0' ? i->error : "not asked yet");
+        reason(r, "the engine does not answer: %s", error);
     }
     return json_pack("{s:s, s:b, s:o, s:s, s:o, s:o}", "runtime", r->c->ops->name, "up", up,
-                     "since_ms", num(i->since_ms <= r->now ? r->now - i->since_ms : 0), "api",
-                     i->api, "version", text(i->engine), "error", text(up ? "" : i->error));
+                     "since_ms", num(r->now - since), "api", i->api, "version", text(i->engine),
+                     "error", text(error));
 }
 
 json_t *status_build(struct ctl *c)

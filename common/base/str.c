@@ -5,19 +5,19 @@
 
 bool sv_eq(struct sv a, const char *b)
 {
-    return strlen(b) == a.n && memcmp(a.p, b, a.n) == 0;
+    return strlen(b) == a.n && (a.n == 0 || memcmp(a.p, b, a.n) == 0);
 }
 
 bool sv_ieq(struct sv a, const char *b)
 {
-    return strlen(b) == a.n && strncasecmp(a.p, b, a.n) == 0;
+    return strlen(b) == a.n && (a.n == 0 || strncasecmp(a.p, b, a.n) == 0);
 }
 
 bool sv_starts(struct sv a, const char *prefix)
 {
     size_t n = strlen(prefix);
 
-    return a.n >= n && memcmp(a.p, prefix, n) == 0;
+    return a.n >= n && (n == 0 || memcmp(a.p, prefix, n) == 0);
 }
 
 static bool is_digit(char c)
