@@ -29,6 +29,8 @@ class Scale(case.Case):
             self.assertEqual(len(term), 1, f"{cid[:12]}: SIGTERM came {len(term)} times; log ends {log[-3:]}")
             after = [x for x in log if x[1] == "req" and x[0] > term[0]]
             self.assertEqual(after, [], f"{cid[:12]}: requests arrived after SIGTERM at {term[0]}")
+            late = [x for x in log if x[1] == "done" and x[0] > term[0] and "_health" not in x[2]]
+            self.assertEqual(late, [], f"{cid[:12]}: SIGTERM at {term[0]} came while requests were in flight")
             done = len([x for x in log if x[1] == "done" and "_health" not in x[2]])
             asked = len([x for x in log if x[1] == "req"])
             self.assertEqual(done, asked, f"{cid[:12]}: requests begun and not ended")
