@@ -26,6 +26,8 @@ int main(int argc, char **argv, char **envp)
         .stmt_version = STMT_SCHEMA_VERSION,
         .stmt_migrate = STMT_SCHEMA_MIGRATE,
         .stmt_pulse = STMT_PULSE,
+        .stmt_count = STMT_COUNT_GET,
+        .stmt_count_reset = STMT_COUNT_RESET,
     };
 
     return service_main(&acts, argc, argv, envp);

@@ -3,37 +3,47 @@
 #include "acts-service/check.h"
 #include "acts-service/jscan.h"
 
-/* The members of an upload. A member met twice counts with its last value, as common parsers have
- * it. */
+/* The members of an upload, and of a new user. A member met twice counts with its last value, as
+ * common parsers have it. */
 enum { F_ID, F_USERNAME, F_TIMESTAMP, F_CAPTION, F_CATEGORY, F_IMAGE, F_MAX };
 static const char *const act_key[F_MAX] = {"actId",   "username",     "timestamp",
                                            "caption", "categoryName", "imgB64"};
+enum { U_NAME, U_PASSWORD, U_MAX };
+static const char *const user_key[U_MAX] = {"username", "password"};
 
 struct field {
     enum jtok tok; /* JT_ERROR: absent */
     struct sv text;
 };
 
-static bool read_members(struct jscan *j, struct field f[F_MAX], struct err *e)
+/* The members named in keys[0..n) of the object that the text is; `never`, if not NULL, must not be
+ * there. */
+static bool read_object(char *p, size_t len, const char *const *keys, size_t n, const char *never,
+                        struct field *f, struct err *e)
 {
+    struct jscan j;
     enum jtok tok = JT_ERROR;
 
-    while ((tok = jscan_next(j)) == JT_KEY) {
-        struct sv key = j->text;
+    jscan_init(&j, p, len);
+    tok = jscan_next(&j);
+    if (tok != JT_OBJ)
+        return err_set(e, "%s", tok == JT_ERROR ? j.why : "the body must be a JSON object");
+    while ((tok = jscan_next(&j)) == JT_KEY) {
+        struct sv key = j.text;
         size_t i = 0;
 
-        if (sv_eq(key, "upvotes"))
-            return err_set(e, "upvotes must not be given");
-        tok = jscan_next(j);
-        while (i < F_MAX && !sv_eq(key, act_key[i]))
+        if (never != NULL && sv_eq(key, never))
+            return err_set(e, "%s must not be given", never);
+        tok = jscan_next(&j);
+        while (i < n && !sv_eq(key, keys[i]))
             i++;
-        if (i < F_MAX)
-            f[i] = (struct field){tok, j->text};
-        if (!jscan_skip(j, tok))
-            return err_set(e, "%s", j->why);
+        if (i < n)
+            f[i] = (struct field){tok, j.text};
+        if (!jscan_skip(&j, tok))
+            return err_set(e, "%s", j.why);
     }
-    if (tok != JT_OBJ_END || jscan_next(j) != JT_END)
-        return err_set(e, "%s", j->why);
+    if (tok != JT_OBJ_END || jscan_next(&j) != JT_END)
+        return err_set(e, "%s", j.why);
     return true;
 }
 
@@ -68,14 +78,8 @@ bool body_act(char *p, size_t n, struct act_in *ret, struct err *e)
 {
     struct field f[F_MAX] = {{JT_ERROR, {NULL, 0}}};
     struct act_in a;
-    struct jscan j;
-    enum jtok tok = JT_ERROR;
 
-    jscan_init(&j, p, n);
-    tok = jscan_next(&j);
-    if (tok != JT_OBJ)
-        return err_set(e, "%s", tok == JT_ERROR ? j.why : "the body must be a JSON object");
-    if (!read_members(&j, f, e))
+    if (!read_object(p, n, act_key, F_MAX, "upvotes", f, e))
         return false;
     if (f[F_ID].tok == JT_ERROR)
         return err_set(e, "actId is missing");
@@ -95,6 +99,23 @@ bool body_act(char *p, size_t n, struct act_in *ret, struct err *e)
     if (!image_of(p, f[F_IMAGE].text, &a.image, e))
         return false;
     *ret = a;
+    return true;
+}
+
+bool body_user(char *p, size_t n, struct user_in *ret, struct err *e)
+{
+    struct field f[U_MAX] = {{JT_ERROR, {NULL, 0}}};
+    struct user_in u;
+
+    if (!read_object(p, n, user_key, U_MAX, NULL, f, e) ||
+        !text_of(&f[U_NAME], user_key[U_NAME], &u.name, e) ||
+        !text_of(&f[U_PASSWORD], user_key[U_PASSWORD], &u.password, e))
+        return false;
+    if (u.name.n == 0)
+        return err_set(e, "username must not be empty");
+    if (!check_sha1(u.password))
+        return err_set(e, "password must be the 40 hexadecimal digits of a SHA-1");
+    *ret = u;
     return true;
 }
 

@@ -15,7 +15,12 @@ struct act_in {
     int64_t ts; /* check_ts() */
 };
 
+struct user_in {
+    struct sv name, password;
+};
+
 bool body_act(char *p, size_t n, struct act_in *ret, struct err *e) MUST_CHECK;
+bool body_user(char *p, size_t n, struct user_in *ret, struct err *e) MUST_CHECK;
 /* An array of exactly one non-empty string; `what` names it in messages. */
 bool body_name(char *p, size_t n, const char *what, struct sv *ret, struct err *e) MUST_CHECK;
 /* An array of exactly one act id: a whole number, or a string of digits. */

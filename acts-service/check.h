@@ -23,6 +23,9 @@ void check_ts_text(int64_t key, char buf[CHECK_TS_LEN + 1]);
  * multiple of four, padding only at the end. s->n becomes the new length. */
 bool check_base64(char *p, size_t *n) MUST_CHECK;
 
+/* Exactly 40 hexadecimal digits of any case, as SHA-1 is written. */
+bool check_sha1(struct sv s) MUST_CHECK;
+
 /* Text that the database can hold: valid UTF-8 without NUL. */
 bool check_text(struct sv s) MUST_CHECK;
 

@@ -162,8 +162,8 @@ static void fail_queue(struct lane *l)
         job_fail(LIST_ENTRY_OF(batch.next, struct job, node), DB_DOWN);
 }
 
-/* The server answers one lane: the others try at once and let their questions wait, so that a
- * process that calls itself healthy serves. */
+/* The server answers one lane: the others try at once and let their questions wait as long as any
+ * may, so that a process that calls itself healthy serves. */
 static void give_hope(struct db *db)
 {
     for (unsigned k = 0; k < DB_LANES; k++) {
@@ -171,7 +171,7 @@ static void give_hope(struct db *db)
 
         if (l->down_since_ms == 0)
             continue;
-        l->hope_until_ms = clock_mono_ms() + DOWN_PATIENCE_MS;
+        l->hope_until_ms = clock_mono_ms() + db->conf.query_ms;
         l->backoff_ms = 0;
         l->next_try_ms = 0;
         pump(l);

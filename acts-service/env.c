@@ -14,15 +14,30 @@ static const struct env_row {
     enum kind kind;
     size_t at;
     uint64_t min, max;
-    const char *help;
+    const char *only, *help;
 } rows[] = {
-#define ENV(name, kind, member, def, min, max, help)                                               \
-    {#name, def, KIND_##kind, offsetof(struct env, member), min, max, help},
+#define ENV(name, kind, member, def, min, max, only, help)                                         \
+    {#name, def, KIND_##kind, offsetof(struct env, member), min, max, only, help},
 #include "acts-service/env.def"
 #undef ENV
 };
 
-/* The row of "PREFIX_NAME=value", and the value. NULL: not ours. */
+/* Does the program with this prefix have the variable? */
+static bool applies(const struct env_row *r, const char *prefix)
+{
+    return r->only == NULL || strcmp(r->only, prefix) == 0;
+}
+
+static const struct env_row *find(const char *prefix, struct sv name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (applies(&rows[i], prefix) && sv_eq(name, rows[i].name))
+            return &rows[i];
+    }
+    return NULL;
+}
+
+/* Is it "PREFIX_NAME=value"? */
 static bool is_ours(const char *entry, const char *prefix, struct sv *name, const char **value)
 {
     size_t n = strlen(prefix);
@@ -39,10 +54,13 @@ static bool unknown(const char *prefix, struct sv name, struct err *e)
 {
     const char *names[ARRAY_LEN(rows)], *like;
     char quoted[80], *copy = mem_strndup(name.p, name.n);
+    size_t n = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        names[i] = rows[i].name;
-    like = str_suggest(copy, names, ARRAY_LEN(rows));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (applies(&rows[i], prefix))
+            names[n++] = rows[i].name;
+    }
+    like = str_suggest(copy, names, n);
     mem_free(copy);
     (void)str_quote(name, quoted, sizeof(quoted));
     if (like == NULL)
@@ -80,15 +98,14 @@ static bool read_all(struct env *v, char *const *list, struct err *e)
             return false;
     }
     for (; *list != NULL; list++) {
+        const struct env_row *r;
         const char *value;
         struct sv name;
-        size_t i = 0;
 
         if (!is_ours(*list, v->prefix, &name, &value))
             continue;
-        while (i < ARRAY_LEN(rows) && !sv_eq(name, rows[i].name))
-            i++;
-        if (i < ARRAY_LEN(rows) && !set(v, &rows[i], value, e))
+        r = find(v->prefix, name);
+        if (r != NULL && !set(v, r, value, e))
             return false;
     }
     return true;
@@ -173,13 +190,8 @@ bool env_all_known(const char *prefix, char *const *environ_list, struct err *e)
     for (; *environ_list != NULL; environ_list++) {
         const char *value;
         struct sv name;
-        size_t i = 0;
 
-        if (!is_ours(*environ_list, prefix, &name, &value))
-            continue;
-        while (i < ARRAY_LEN(rows) && !sv_eq(name, rows[i].name))
-            i++;
-        if (i == ARRAY_LEN(rows))
+        if (is_ours(*environ_list, prefix, &name, &value) && find(prefix, name) == NULL)
             return unknown(prefix, name, e);
     }
     return true;
@@ -197,8 +209,10 @@ void env_fini(struct env *v)
 
 void env_help(const char *prefix, FILE *out)
 {
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        (void)fprintf(out, "  %s_%-18s %s%s%s%s\n", prefix, rows[i].name, rows[i].help,
-                      *rows[i].def != '\0' ? " [" : "", rows[i].def,
-                      *rows[i].def != '\0' ? "]" : "");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (applies(&rows[i], prefix))
+            (void)fprintf(out, "  %s_%-18s %s%s%s%s\n", prefix, rows[i].name, rows[i].help,
+                          *rows[i].def != '\0' ? " [" : "", rows[i].def,
+                          *rows[i].def != '\0' ? "]" : "");
+    }
 }

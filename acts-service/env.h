@@ -14,7 +14,7 @@ struct env {
 #define ENV_TEXT(m) char *m;
 #define ENV_UINT(m) uint64_t m;
 #define ENV_SIZE(m) uint64_t m;
-#define ENV(name, kind, member, def, min, max, help) ENV_##kind(member)
+#define ENV(name, kind, member, def, min, max, only, help) ENV_##kind(member)
 #include "acts-service/env.def"
 #undef ENV
 #undef ENV_TEXT

@@ -63,7 +63,7 @@ void acts_add(struct ask *a)
     char *body;
     size_t n;
 
-    if (!acts_body(a, &body, &n))
+    if (!answer_body(a, &body, &n))
         return;
     if (!body_act(body, n, &in, &e)) {
         ask_refuse(a, 400, "%s", e.msg);
@@ -81,7 +81,7 @@ void acts_add(struct ask *a)
 /* POST /acts/upvote */
 static void on_upvoted(struct ask *a, const struct db_reply *r)
 {
-    acts_reply_row(a, r, 200, no_act);
+    answer_row(a, r, 200, no_act);
 }
 
 void acts_upvote(struct ask *a)
@@ -92,7 +92,7 @@ void acts_upvote(struct ask *a)
     char *body;
     size_t n;
 
-    if (!acts_body(a, &body, &n))
+    if (!answer_body(a, &body, &n))
         return;
     if (!body_id(body, n, &id, &e)) {
         ask_refuse(a, 400, "%s", e.msg);
@@ -105,7 +105,7 @@ void acts_upvote(struct ask *a)
 /* DELETE /acts/ID */
 static void on_act_deleted(struct ask *a, const struct db_reply *r)
 {
-    acts_reply_row(a, r, 200, no_act);
+    answer_row(a, r, 200, no_act);
 }
 
 void acts_delete(struct ask *a)
@@ -124,7 +124,7 @@ void acts_delete(struct ask *a)
 /* GET /acts/count */
 static void on_total(struct ask *a, const struct db_reply *r)
 {
-    acts_reply_number(a, r, 500, "no answer");
+    answer_number(a, r, 500, "no answer");
 }
 
 void acts_total(struct ask *a)

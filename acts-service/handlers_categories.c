@@ -1,51 +1,8 @@
-#include <event2/util.h>
-
 #include "acts-service/acts.h"
 #include "acts-service/body.h"
-#include "acts-service/check.h"
 #include "acts-service/jout.h"
 
 static const char no_category[] = "there is no such category";
-
-bool acts_body(struct ask *a, char **ret, size_t *ret_n)
-{
-    if (http_body(a->req, ret, ret_n))
-        return true;
-    ask_refuse(a, 503, "no memory for a body of this size");
-    return false;
-}
-
-bool acts_is_storable(struct sv s)
-{
-    return s.n > 0 && check_text(s);
-}
-
-void acts_reply_number(struct ask *a, const struct db_reply *r, int none, const char *none_text)
-{
-    char text[32];
-
-    if (r->status != DB_OK) {
-        ask_database_failed(a, r);
-    } else if (db_rows(r) == 0) {
-        ask_refuse(a, none, "%s", none_text);
-    } else {
-        (void)evutil_snprintf(text, sizeof(text), "[%lld]", (long long)db_int(r, 0, 0));
-        jout_raw(a->body, text);
-        ask_reply(a, 200);
-    }
-}
-
-void acts_reply_row(struct ask *a, const struct db_reply *r, int status, const char *none_text)
-{
-    if (r->status != DB_OK) {
-        ask_database_failed(a, r);
-    } else if (db_rows(r) == 0) {
-        ask_refuse(a, 400, "%s", none_text);
-    } else {
-        jout_raw(a->body, "{}");
-        ask_reply(a, status);
-    }
-}
 
 /* GET /categories */
 static void on_categories(struct ask *a, const struct db_reply *r)
@@ -76,7 +33,7 @@ void categories_list(struct ask *a)
 /* POST /categories */
 static void on_category_added(struct ask *a, const struct db_reply *r)
 {
-    acts_reply_row(a, r, 201, "the category exists already");
+    answer_row(a, r, 201, "the category exists already");
 }
 
 void categories_add(struct ask *a)
@@ -87,7 +44,7 @@ void categories_add(struct ask *a)
     char *body;
     size_t n;
 
-    if (!acts_body(a, &body, &n))
+    if (!answer_body(a, &body, &n))
         return;
     if (!body_name(body, n, "a category name", &name, &e)) {
         ask_refuse(a, 400, "%s", e.msg);
@@ -100,14 +57,14 @@ void categories_add(struct ask *a)
 /* DELETE /categories/NAME */
 static void on_category_deleted(struct ask *a, const struct db_reply *r)
 {
-    acts_reply_row(a, r, 200, no_category);
+    answer_row(a, r, 200, no_category);
 }
 
 void categories_delete(struct ask *a)
 {
     struct db_param p = db_text(a->param);
 
-    if (acts_is_storable(a->param))
+    if (answer_is_storable(a->param))
         ask_query(a, STMT_CATEGORY_DELETE, &p, 1, on_category_deleted);
     else
         ask_refuse(a, 400, "%s", no_category);
@@ -116,14 +73,14 @@ void categories_delete(struct ask *a)
 /* GET /categories/NAME/acts/size */
 static void on_category_size(struct ask *a, const struct db_reply *r)
 {
-    acts_reply_number(a, r, 400, no_category);
+    answer_number(a, r, 400, no_category);
 }
 
 void categories_size(struct ask *a)
 {
     struct db_param p = db_text(a->param);
 
-    if (acts_is_storable(a->param))
+    if (answer_is_storable(a->param))
         ask_query(a, STMT_CATEGORY_SIZE, &p, 1, on_category_size);
     else
         ask_refuse(a, 400, "%s", no_category);

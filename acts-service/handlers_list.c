@@ -196,7 +196,7 @@ void acts_list(struct ask *a)
     *l = (struct list_job){.magic = LIST_MAGIC, .ask = a, .range = range_parse(http_query(a->req))};
     ask_own(a, l, list_free);
     q = range_ask(&l->range);
-    if (acts_is_storable(a->param)) {
+    if (answer_is_storable(a->param)) {
         struct db_param p[] = {db_text(a->param), db_num(q.probe), db_num(q.offset),
                                db_num(q.limit),   db_num(q.min_n), db_num(q.max_n),
                                db_num(TEXTS_MAX)};

@@ -92,14 +92,42 @@ static bool read_escape(struct jscan *j, char **out)
     return true;
 }
 
+/* How many bytes from here on surely need no look: no quote, backslash, control byte, and ASCII. In
+ * words of eight; a word with anything else in it ends the run. */
+static size_t plain_run(const char *p, size_t n)
+{
+    const uint64_t ones = UINT64_MAX / 0xFF, high = ones * 0x80;
+    size_t i = 0;
+
+    for (; n - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+        uint64_t w, quote, slash;
+
+        memcpy(&w, p + i, sizeof(w));
+        quote = w ^ (ones * '"');
+        slash = w ^ (ones * '\\');
+        if (((w | (w - ones * ' ') | (quote - ones) | (slash - ones)) & high) != 0)
+            break;
+    }
+    return i;
+}
+
 /* At the opening quote. */
 static bool read_string(struct jscan *j)
 {
     char *start = ++j->p, *out = start;
 
     while (j->p < j->end) {
-        unsigned char c = (unsigned char)*j->p;
+        size_t run = plain_run(j->p, (size_t)(j->end - j->p));
+        unsigned char c;
 
+        if (run > 0) {
+            if (out != j->p)
+                memmove(out, j->p, run);
+            out += run;
+            j->p += run;
+            continue;
+        }
+        c = (unsigned char)*j->p;
         if (c == '"') {
             j->p++;
             j->text = (struct sv){start, (size_t)(out - start)};

@@ -3,6 +3,7 @@
 #include <event2/buffer.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "common/base/clock.h"
@@ -62,12 +63,14 @@ unsigned peers_count(const struct peers *ps)
 }
 
 static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
+static void on_peer_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 
 static void peer_free(struct peer *p)
 {
     struct peers *ps = p->peers;
 
     (void)evbuffer_remove_cb(bufferevent_get_input(p->bev), on_peer_input, p);
+    (void)evbuffer_remove_cb(bufferevent_get_output(p->bev), on_peer_output, p);
     timer_fini(&p->deadline);
     list_unlink(&p->attach.node);
     list_unlink(&p->node);
@@ -152,6 +155,25 @@ static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *inf
     }
 }
 
+/* Refusals of its own (a malformed head, a body above the limit) evhttp 2.1 writes without asking
+ * anybody. It begins with the status line, as one piece, into an empty buffer; while no request is
+ * being served that line is its own, or of a 100 Continue, and a header can follow it. */
+static void on_peer_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+/* evbuffer_cb_func */
+{
+    struct peer *p = CAST(arg, peer, PEER_MAGIC);
+    static const char interim[] = " 100 ";
+    enum { VERSION = 8, INTERIM = sizeof(interim) - 1 }; /* "HTTP/1.1" */
+    char head[VERSION + INTERIM];
+
+    if (p->state == PEER_BUSY || info->orig_size > 0 || info->n_added < sizeof(head))
+        return;
+    (void)evbuffer_copyout(b, head, sizeof(head));
+    if (memcmp(head + VERSION, interim, INTERIM) == 0)
+        return;
+    (void)evbuffer_add_printf(b, "Access-Control-Allow-Origin: *\r\n");
+}
+
 static void on_peer_close(struct evhttp_connection *evcon UNUSED,
                           void *arg) /* evhttp close callback */
 {
@@ -224,6 +246,7 @@ struct bufferevent *peers_accept(struct event_base *base, void *arg)
     list_push_front(&ps->all, &p->node);
     bufferevent_setwatermark(bev, EV_READ, 0, ps->conf.max_unread);
     evbuffer_add_cb(bufferevent_get_input(bev), on_peer_input, p);
+    evbuffer_add_cb(bufferevent_get_output(bev), on_peer_output, p);
     bufferevent_incref(bev); /* until on_peer_attach() */
     loop_later(ps->loop, &p->attach, on_peer_attach);
     if (++ps->n >= ps->conf.max && !ps->full)

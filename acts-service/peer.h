@@ -12,7 +12,8 @@
 /* Guards the connections of an evhttp server, which by itself has idle timeouts only: a total
  * deadline for the head and for the whole exchange, a maximum of connections (the longest idle one,
  * or else the slowest head, makes room; without either the listener pauses), a maximum of buffered
- * bytes over all of them. Runs on the server's loop. */
+ * bytes over all of them. Puts the CORS header into evhttp's own refusals. Runs on the server's
+ * loop. */
 struct peers;
 struct peer;
 

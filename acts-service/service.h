@@ -18,7 +18,7 @@ struct service_def {
     const struct db_stmt *stmts;
     size_t stmts_n;
     int64_t schema_version;
-    unsigned stmt_version, stmt_migrate, stmt_pulse;
+    unsigned stmt_version, stmt_migrate, stmt_pulse, stmt_count, stmt_count_reset;
 };
 
 struct service {

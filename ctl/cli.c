@@ -55,6 +55,11 @@ void cli_on_scale(struct chan *ch, struct chan_ask ask, const json_t *body, void
         chan_refuse(ask, "say either 'auto' or a number of instances");
         return;
     }
+    if (model_is_static(s)) {
+        chan_refuse(ask, "'%s' is a directory that lbd serves itself: it has no instances",
+                    s->c->name);
+        return;
+    }
     from = s->wish;
     if (give_back) {
         scaler_release(c->scaler, s);
@@ -88,6 +93,11 @@ void cli_on_reset(struct chan *ch, struct chan_ask ask, const json_t *body, void
     (void)ch;
     if (s == NULL)
         return;
+    if (model_is_static(s)) {
+        chan_refuse(ask, "'%s' is a directory that lbd serves itself: it has no instances",
+                    s->c->name);
+        return;
+    }
     r = mem_zalloc(sizeof(*r));
     *r = (struct reset_ask){ask, s};
     scaler_reset(c->scaler, s, on_reset_done, r);

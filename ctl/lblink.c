@@ -337,9 +337,10 @@ static void take_service(struct lblink *l, struct service *s, const json_t *row,
     size_t i;
 
     s->stats = (struct service_stats){
-        proto_uint(row, "requests", 0),  proto_uint(row, "counted", 0),
-        proto_uint(row, "in_flight", 0), proto_uint(row, "errors", 0),
-        proto_uint(row, "retries", 0),
+        proto_uint(row, "requests", 0),       proto_uint(row, "counted", 0),
+        proto_uint(row, "in_flight", 0),      proto_uint(row, "errors", 0),
+        proto_uint(row, "retries", 0),        proto_uint(row, "latency_p50_us", 0),
+        proto_uint(row, "latency_p99_us", 0),
     };
     for (unsigned k = 0; k < s->places_n; k++)
         s->places[k].in_flight = 0;

@@ -20,6 +20,16 @@ static void find_deps(struct ctl *c, struct service *s)
     }
 }
 
+bool model_is_static(const struct service *s)
+{
+    return s->c->static_dir != NULL;
+}
+
+bool model_has_ready(const struct service *s)
+{
+    return model_is_static(s) || model_ready(s) > 0;
+}
+
 void model_build(struct ctl *c)
 {
     uint64_t now = loop_now_ms(c->loop);
@@ -35,8 +45,8 @@ void model_build(struct ctl *c)
         s->index = (unsigned)i;
         s->rule =
             (struct scale_rule){cs->scale.min, cs->scale.max, cs->scale.per, cs->scale.every_ms};
-        s->wish = cs->scale.min;
-        s->places_n = cs->scale.max;
+        s->wish = model_is_static(s) ? 0 : cs->scale.min;
+        s->places_n = model_is_static(s) ? 0 : cs->scale.max;
         s->places = mem_array(s->places_n, sizeof(*s->places));
         conf_service_hash(cs, s->hash);
         for (unsigned k = 0; k < s->places_n; k++) {
@@ -102,7 +112,7 @@ unsigned model_ready(const struct service *s)
 bool model_deps_ready(const struct service *s)
 {
     for (size_t i = 0; i < s->deps_n; i++)
-        if (model_ready(&s->ctl->services[s->deps[i]]) == 0)
+        if (!model_has_ready(&s->ctl->services[s->deps[i]]))
             return false;
     return true;
 }
@@ -114,7 +124,7 @@ void model_refresh_waits(struct service *s)
     for (size_t i = 0; i < s->deps_n && at < sizeof s->waits_for; i++) {
         const struct service *d = &s->ctl->services[s->deps[i]];
 
-        if (model_ready(d) == 0)
+        if (!model_has_ready(d))
             at += (size_t)snprintf(s->waits_for + at, sizeof s->waits_for - at, " %s", d->c->name);
     }
 }

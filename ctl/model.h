@@ -48,6 +48,7 @@ struct place { /* a slot with what the shell keeps beside it */
 
 struct service_stats {
     uint64_t requests, counted, in_flight, errors, retries;
+    uint64_t p50_us, p99_us; /* of the last minutes; 0: nothing happened */
 };
 
 struct service {
@@ -105,7 +106,9 @@ uint64_t model_tick(struct ctl *c);                             /* larger than a
 struct service *model_service(struct ctl *c, const char *name); /* NULL: none */
 struct place *model_place(struct ctl *c, const char *service, unsigned slot); /* NULL: none */
 struct place *model_place_at(struct ctl *c, unsigned service, unsigned slot);
+bool model_is_static(const struct service *s); /* files that lbd serves itself: it has no places */
 unsigned model_ready(const struct service *s);
+bool model_has_ready(const struct service *s); /* files are always there */
 bool model_deps_ready(
     const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */
 void model_refresh_waits(struct service *s);

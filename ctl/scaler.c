@@ -62,6 +62,8 @@ bool scaler_is_auto(const struct service *s)
 
 const char *scaler_mode(const struct service *s)
 {
+    if (model_is_static(s))
+        return "static";
     if (s->manual)
         return "manual";
     return s->rule.every_ms > 0 ? "auto" : "fixed";

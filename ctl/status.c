@@ -57,6 +57,12 @@ static json_t *strings(const struct conf_strs *v)
     return a;
 }
 
+/* Milliseconds, with the fraction that fast answers need. */
+static json_t *duration(uint64_t us)
+{
+    return us > 0 ? json_real((double)us / 1000.0) : json_null();
+}
+
 static json_t *build_scaling(const struct report *r, const struct service *s)
 {
     bool on = scaler_is_auto(s);
@@ -128,30 +134,33 @@ static json_t *build_waits(const struct service *s)
     json_t *a = json_array();
 
     for (size_t i = 0; i < s->deps_n; i++)
-        if (model_ready(&s->ctl->services[s->deps[i]]) == 0)
+        if (!model_has_ready(&s->ctl->services[s->deps[i]]))
             (void)json_array_append_new(a, json_string(s->ctl->services[s->deps[i]].c->name));
     return a;
 }
 
 static json_t *build_service(struct report *r, struct service *s)
 {
-    unsigned ready = model_ready(s);
-    enum verdict v = verdict_service(s->wish, ready, s->c->routes.n > 0 || s->has_dependents);
+    bool files = model_is_static(s); /* always one of one */
+    unsigned ready = files ? 1 : model_ready(s), wish = files ? 1 : s->wish;
+    enum verdict v = verdict_service(wish, ready, s->c->routes.n > 0 || s->has_dependents);
     json_t *o = json_object();
 
     model_refresh_waits(s);
     if (v != VERDICT_OK)
         explain(r, s, ready);
     r->verdict = verdict_worse(r->verdict, v);
-    r->wish += s->wish;
+    r->wish += wish;
     r->ready += ready;
     r->requests += s->stats.requests;
     r->in_flight += s->stats.in_flight;
     (void)json_object_set_new(o, "name", text(s->c->name));
-    (void)json_object_set_new(o, "image", text(s->c->image));
+    (void)json_object_set_new(o, "image", text(s->c->image != NULL ? s->c->image : ""));
+    if (files)
+        (void)json_object_set_new(o, "static", text(s->c->static_dir));
     (void)json_object_set_new(o, "routes", strings(&s->c->routes));
     (void)json_object_set_new(o, "mode", json_string(scaler_mode(s)));
-    (void)json_object_set_new(o, "wish", num(s->wish));
+    (void)json_object_set_new(o, "wish", num(wish));
     (void)json_object_set_new(o, "ready", num(ready));
     (void)json_object_set_new(o, "min", num(s->rule.min));
     (void)json_object_set_new(o, "max", num(s->rule.max));
@@ -161,6 +170,8 @@ static json_t *build_service(struct report *r, struct service *s)
     (void)json_object_set_new(o, "in_flight", num(s->stats.in_flight));
     (void)json_object_set_new(o, "errors", num(s->stats.errors));
     (void)json_object_set_new(o, "retries", num(s->stats.retries));
+    (void)json_object_set_new(o, "p50_ms", duration(s->stats.p50_us));
+    (void)json_object_set_new(o, "p99_ms", duration(s->stats.p99_us));
     (void)json_object_set_new(o, "scaling", build_scaling(r, s));
     (void)json_object_set_new(o, "waits_for", build_waits(s));
     (void)json_object_set_new(o, "slots", build_slots(r, s));

@@ -178,7 +178,7 @@ static void load_service(struct service *s, const json_t *row, bool same_boot)
     uint64_t now = loop_now_ms(s->ctl->loop);
 
     load_slots(s, json_object_get(row, "slots"));
-    if (wish == 0)
+    if (wish == 0 || model_is_static(s))
         return;
     s->restored = true;
     s->manual = json_is_true(json_object_get(row, "manual"));

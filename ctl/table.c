@@ -45,6 +45,21 @@ static json_t *build_backends(const struct service *s)
     return backends;
 }
 
+static json_t *build_service(const struct service *s)
+{
+    json_t *o = json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes",
+                          build_routes(s->c), "count_ignore", build_ignore(s->c), "retry_after_s",
+                          (int)model_retry_after_s(s), "connect_timeout_ms",
+                          (json_int_t)s->c->connect_timeout_ms, "response_timeout_ms",
+                          (json_int_t)s->c->response_timeout_ms, "backends", build_backends(s));
+
+    (void)json_object_set_new(o, "tunnel_timeout_ms",
+                              json_integer((json_int_t)s->c->tunnel_timeout_ms));
+    if (s->c->static_dir != NULL)
+        (void)json_object_set_new(o, "static", json_string(s->c->static_dir));
+    return o;
+}
+
 json_t *table_build(const struct ctl *c)
 {
     json_t *services = json_array();
@@ -54,13 +69,7 @@ json_t *table_build(const struct ctl *c)
 
         if (s->c->routes.n == 0)
             continue;
-        (void)json_array_append_new(
-            services,
-            json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes",
-                      build_routes(s->c), "count_ignore", build_ignore(s->c), "retry_after_s",
-                      (int)model_retry_after_s(s), "connect_timeout_ms",
-                      (json_int_t)s->c->connect_timeout_ms, "response_timeout_ms",
-                      (json_int_t)s->c->response_timeout_ms, "backends", build_backends(s)));
+        (void)json_array_append_new(services, build_service(s));
     }
     return json_pack("{s:o}", "services", services);
 }

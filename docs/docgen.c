@@ -35,6 +35,8 @@ static const struct {
     {"NAME", "name"},
     {"ENGINE", "address"},
     {"PATH", "absolute path"},
+    {"CIDRS", "network or list"},
+    {"ACCESS_LOG", "word or path"},
     {"LOG_FORMAT", "word"},
     {"LOG_LEVEL", "word"},
     {"SERVICES", "mapping"},

@@ -25,7 +25,8 @@ const char args_help[] =
     "  -V, --version           version\n"
     "\n"
     "Signals: SIGTERM or SIGINT finishes requests in flight, at most 10 s; a second one ends at "
-    "once.\n";
+    "once.\n"
+    "SIGUSR1 opens the access log anew.\n";
 
 enum { OPT_LISTEN = 256, OPT_WORKERS, OPT_STATE_DIR, OPT_RUN_DIR, OPT_USER };
 

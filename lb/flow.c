@@ -11,6 +11,7 @@ void flow_init(struct flow *f, struct sock *src, struct sock *dst, enum http_fra
                enum http_framing out, uint64_t length, bool keep)
 {
     memset(f, 0, offsetof(struct flow, pre));
+    f->head = f->post = ""; /* so that they may be moved on by nothing */
     f->src = src;
     f->dst = dst;
     f->in = in;
@@ -75,6 +76,7 @@ static bool decode_chunks(struct flow *f)
             memmove(s->in + f->pay_end, s->in + s->in_at, n);
         }
         f->pay_end += (uint32_t)n;
+        f->got += n;
         s->in_at += (uint32_t)n;
         http_chunk_eat(&f->chunk, n);
     }
@@ -101,6 +103,7 @@ static bool decode(struct flow *f)
     }
     if (f->pay_at == f->pay_end && !f->keep)
         f->pay_at = f->pay_end = s->in_at;
+    f->got += n;
     f->pay_end += (uint32_t)n; /* s->in_at == pay_end: there are no gaps without chunks */
     s->in_at += (uint32_t)n;
     return true;
@@ -182,11 +185,22 @@ static enum sock_result write_out(struct flow *f)
     r = sock_write(f->dst, v, n, &taken);
     if (taken > 0) {
         advance(f, taken);
+        f->out_n += taken;
         f->sent = f->moved = true;
     }
     if (f->head_n == 0 && f->head_copy != NULL)
         flow_fini(f);
     return r;
+}
+
+/* A source that fills its buffer has more: the fewer reads and writes, the cheaper. */
+static uint32_t size_for(const struct flow *f)
+{
+    if (!f->src->filled)
+        return WORKER_SMALL;
+    if (f->src->in_cap >= WORKER_LARGE || (f->in == HTTP_LENGTH && f->left > WORKER_LARGE))
+        return WORKER_HUGE;
+    return WORKER_LARGE;
 }
 
 /* All payload is written: room for more. */
@@ -195,13 +209,13 @@ static bool make_room(struct flow *f)
     struct sock *s = f->src;
 
     if (s->in == NULL)
-        return sock_want_buffer(s, false);
+        return sock_want_buffer(s, WORKER_SMALL);
     if (f->keep && s->in_end < s->in_cap)
         return true;
     f->keep = false; /* from here on bytes are lost: no second attempt */
     s->in_at = s->in_end = 0;
     f->pay_at = f->pay_end = 0;
-    return sock_want_buffer(s, s->filled);
+    return sock_want_buffer(s, size_for(f));
 }
 
 enum flow_result flow_pump(struct flow *f)

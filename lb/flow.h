@@ -35,6 +35,8 @@ struct flow {
     bool last;                 /* its end has been put into the output */
     bool waits_src, waits_dst; /* after FLOW_BLOCKED */
     bool moved;                /* bytes moved in this pump */
+    uint64_t got;              /* payload that came */
+    uint64_t out_n;            /* bytes written, over all attempts */
     bool sent;                 /* at least one byte was written since flow_head() */
     /* output under way: the head, a chunk line, payload, the end of a chunk */
     const char *head;

@@ -1,6 +1,5 @@
 #include "lb/front.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "lb/core/proxy_in.h"
 #include "lb/link.h"
 #include "lb/xchg.h"
 
@@ -64,6 +64,46 @@ static void client_linger(struct client *c)
 
 /* ---- one step for each phase; true: go on ---- */
 
+/* The client is `a`: is it to be believed, and what is it called? */
+static void describe_peer(struct client *c, const struct cidr_addr *a)
+{
+    c->peer_n = (uint8_t)cidr_addr_format(a, c->peer, sizeof(c->peer));
+    c->trusted = cidr_list_has(&c->s.w->shared->trusted, a);
+}
+
+/* What a trusted proxy says first: for whom it speaks. */
+static bool step_proxy(struct client *c)
+{
+    struct sock *s = &c->s;
+    enum http_result r = HTTP_MORE;
+    enum sock_result got;
+    struct proxy_in in;
+    size_t len = 0;
+
+    if (s->in != NULL)
+        r = proxy_in_parse(s->in + s->in_at, s->in_end - s->in_at, &in, &len);
+    switch (r) {
+    case HTTP_DONE:
+        s->in_at += (uint32_t)len;
+        if (in.has_client)
+            describe_peer(c, &in.client);
+        sock_clock(s, worker_now(s->w) + s->w->shared->clocks.keepalive_ms);
+        c->phase = FRONT_IDLE;
+        return true;
+    case HTTP_BAD:
+        client_close(c);
+        return false;
+    default:
+        break;
+    }
+    got = sock_want_buffer(s, WORKER_SMALL) ? sock_read(s) : SOCK_ERR;
+    if (got == SOCK_OK)
+        return true;
+    if (got != SOCK_AGAIN || s->w->stopping)
+        client_close(c);
+    return false;
+}
+
 static bool step_idle(struct client *c)
 {
     struct sock *s = &c->s;
@@ -73,7 +113,7 @@ static bool step_idle(struct client *c)
 
         s->in_at = s->in_end = 0;
         if (s->rd) {
-            if (!sock_want_buffer(s, false)) {
+            if (!sock_want_buffer(s, WORKER_SMALL)) {
                 client_close(c);
                 return false;
             }
@@ -82,7 +122,7 @@ static bool step_idle(struct client *c)
         if (r == SOCK_AGAIN && !s->w->stopping) {
             sock_drop_buffer(s);
             if (s->deadline_ms == 0)
-                sock_clock(s, worker_now(s->w) + FRONT_IDLE_MS);
+                sock_clock(s, worker_now(s->w) + s->w->shared->clocks.keepalive_ms);
             return false;
         }
         if (r != SOCK_OK) {
@@ -116,7 +156,7 @@ static bool step_head(struct client *c)
         if (got != SOCK_AGAIN)
             client_close(c);
         else if (s->deadline_ms == 0)
-            sock_clock(s, worker_now(s->w) + FRONT_HEAD_MS);
+            sock_clock(s, worker_now(s->w) + s->w->shared->clocks.header_ms);
         return false;
     }
     sock_clock(s, 0);
@@ -157,7 +197,7 @@ static bool step_linger(struct client *c)
     for (unsigned i = 0; i < DISCARDS_PER_TURN; i++) {
         enum sock_result r;
 
-        if (!sock_want_buffer(s, true)) {
+        if (!sock_want_buffer(s, WORKER_LARGE)) {
             client_close(c);
             return false;
         }
@@ -182,6 +222,9 @@ void front_run(struct client *c)
         bool on = false;
 
         switch (c->phase) {
+        case FRONT_PROXY:
+            on = step_proxy(c);
+            break;
         case FRONT_IDLE:
             if (n > REQUESTS_PER_TURN * 3) { /* three phases a request: a pipeline gives way too */
                 front_run_again(c);
@@ -261,29 +304,26 @@ static void on_client_expired(struct sock *s) /* clock; worker */
 
 /* ---- accepting ---- */
 
-static void describe_peer(struct client *c, const struct sockaddr_storage *sa)
+static struct cidr_addr address_of(const struct sockaddr_storage *sa)
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)sa;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)sa;
-    struct in_addr a = {0};
+    struct cidr_addr a;
+    uint8_t b[4];
 
-    if (sa->ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-        inet_ntop(AF_INET6, &v6->sin6_addr, c->peer, sizeof(c->peer));
-        c->trusted = IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
-    } else {
-        if (sa->ss_family == AF_INET6)
-            memcpy(&a, v6->sin6_addr.s6_addr + 12, sizeof(a));
-        else
-            a = v4->sin_addr;
-        inet_ntop(AF_INET, &a, c->peer, sizeof(c->peer));
-        c->trusted = ntohl(a.s_addr) >> 24 == 127;
+    if (sa->ss_family == AF_INET6) {
+        memcpy(a.b, v6->sin6_addr.s6_addr, sizeof(a.b));
+        return a;
     }
-    c->peer_n = (uint8_t)strlen(c->peer);
+    memcpy(b, &v4->sin_addr, sizeof(b));
+    return cidr_addr_v4(b);
 }
 
-static void client_new(struct worker *w, int fd, const struct sockaddr_storage *sa)
+static void client_new(struct listener *l, int fd, const struct sockaddr_storage *sa)
 {
+    struct worker *w = l->w;
     struct client *c = slab_take(&w->clients);
+    struct cidr_addr peer = address_of(sa);
 
     if (c == NULL) {
         close(fd);
@@ -298,11 +338,13 @@ static void client_new(struct worker *w, int fd, const struct sockaddr_storage *
         slab_give(&w->clients, c);
         return;
     }
-    describe_peer(c, sa);
+    describe_peer(c, &peer);
+    c->phase = l->proxy && c->trusted ? FRONT_PROXY : FRONT_IDLE;
     list_push_back(&w->client_list, &c->node);
     atomic_fetch_add_explicit(&w->shared->clients, 1, memory_order_relaxed);
     cell_add(&w->clients_n, 1);
-    sock_clock(&c->s, worker_now(w) + FRONT_IDLE_MS);
+    sock_clock(&c->s, worker_now(w) + (c->phase == FRONT_IDLE ? w->shared->clocks.keepalive_ms
+                                                              : w->shared->clocks.header_ms));
     link_post_dirty(w->shared->link);
 }
 
@@ -321,10 +363,12 @@ static bool accept_one(struct listener *l)
     }
     fd = accept4(l->fd, (struct sockaddr *)(void *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
-        client_new(w, fd, &sa);
+        client_new(l, fd, &sa);
         return true;
     }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        if (worker_purge_idle(w) > 0) /* a client is worth more than a connection kept for later */
+            return true;
         /* The connection stays in the backlog and the listener readable: look away for a moment. */
         link_post_full(w->shared->link, "descriptors");
         worker_pause(w);
@@ -354,11 +398,11 @@ void front_stop_all(struct worker *w, bool now)
         struct client *c = LIST_ENTRY_OF(n, struct client, node);
 
         /* What has just been accepted may have its request in the kernel already. */
-        if (c->phase == FRONT_IDLE && !now)
+        if (c->phase <= FRONT_IDLE && !now)
             c->s.rd = true;
         if (now)
             client_close(c);
-        else if (c->phase == FRONT_IDLE)
+        else if (c->phase <= FRONT_IDLE)
             front_run_again(c);
     }
 }

@@ -12,15 +12,12 @@
 struct xchg;
 
 enum {
-    FRONT_HEAD_MS = 10000,  /* from the first byte of a request head to its last: 408 */
-    FRONT_IDLE_MS = 60000,  /* between requests, and before the first */
     FRONT_LINGER_MS = 5000, /* reading on after a last answer, so that it is not lost in a reset */
-    FRONT_PROGRESS_MS = 30000, /* a client that neither sends nor takes a byte we wait for */
     FRONT_FIN_MS =
         5000, /* a client that has closed its sending side is taken for gone after this */
 };
 
-enum front_phase { FRONT_IDLE, FRONT_HEAD, FRONT_BUSY, FRONT_LINGER };
+enum front_phase { FRONT_PROXY, FRONT_IDLE, FRONT_HEAD, FRONT_BUSY, FRONT_LINGER };
 
 struct client {
     uint32_t magic;

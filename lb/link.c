@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -11,9 +12,11 @@
 #include "common/base/mem.h"
 #include "common/ev/mailbox.h"
 #include "common/wire/chan.h"
+#include "lb/alog.h"
 #include "lb/drain.h"
+#include "lb/latency.h"
 
-enum { STATS_EVERY_MS = 200, HINT_EVERY_MS = 100, FULL_EVERY_MS = 10000 };
+enum { STATS_EVERY_MS = 200, HINT_EVERY_MS = 100, FULL_EVERY_MS = 10000, PURGE_EVERY_MS = 100 };
 
 /* A table on its way to the workers. */
 struct push {
@@ -42,7 +45,7 @@ struct link {
     uint64_t reported_ms;
     struct letter dirty_letter;
     atomic_bool dirty; /* dirty_letter is under way, or a report is due: nobody posts another */
-    uint64_t full_ms;
+    uint64_t full_ms, purged_ms;
 };
 
 /* ---- counters ---- */
@@ -74,27 +77,57 @@ static uint64_t take_first(struct service *s, uint64_t *ret_counted)
     return first != 0 ? first : clock_mono_ms();
 }
 
+enum whose { OWN = 0, SERVICE = 1, BACKEND = 2, BOTH = 3 };
+
+static const struct {
+    const char *name;
+    size_t at;
+    enum whose whose;
+} counters[] = {
+#define STAT(member, whose, help) {#member, offsetof(struct cell, member), whose},
+#include "lb/stat.def"
+#undef STAT
+};
+
+static json_t *sums(const struct cell *cells, unsigned workers, enum whose of)
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < ARRAY_LEN(counters); i++) {
+        if (counters[i].whose & of)
+            json_object_set_new(
+                o, counters[i].name,
+                json_integer((json_int_t)cells_sum(cells, workers, counters[i].at)));
+    }
+    return o;
+}
+
 static json_t *backend_stats(const struct backend *b)
 {
-    return json_pack("{s:i, s:s, s:I, s:I, s:I}", "slot", (int)b->slot, "instance", b->instance,
-                     "requests", (json_int_t)CELLS_SUM(b, requests), "in_flight",
-                     (json_int_t)CELLS_SUM(b, in_flight), "failures",
-                     (json_int_t)CELLS_SUM(b, failures));
+    json_t *o = sums(b->cells, b->workers, BACKEND);
+
+    json_object_set_new(o, "slot", json_integer((json_int_t)b->slot));
+    json_object_set_new(o, "instance", json_string(b->instance));
+    return o;
 }
 
 static json_t *service_stats(const struct table_service *ts)
 {
     struct service *s = ts->service;
-    json_t *backends = json_array();
+    struct latency_quantiles q = latency_read(s->latency, clock_mono_ms());
+    json_t *backends = json_array(), *o;
     uint64_t counted, first = take_first(s, &counted);
 
     for (unsigned i = 0; i < ts->backends_n; i++)
         json_array_append_new(backends, backend_stats(ts->backends[i]));
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", s->name, "requests",
-                     (json_int_t)CELLS_SUM(s, requests), "counted", (json_int_t)counted, "first_ms",
-                     (json_int_t)first, "in_flight", (json_int_t)CELLS_SUM(s, in_flight), "errors",
-                     (json_int_t)CELLS_SUM(s, errors), "retries", (json_int_t)CELLS_SUM(s, retries),
-                     "backends", backends);
+    o = sums(s->cells, s->workers, SERVICE);
+    json_object_set_new(o, "name", json_string(s->name));
+    json_object_set_new(o, "counted", json_integer((json_int_t)counted));
+    json_object_set_new(o, "first_ms", json_integer((json_int_t)first));
+    json_object_set_new(o, "latency_p50_us", json_integer((json_int_t)q.p50_us));
+    json_object_set_new(o, "latency_p99_us", json_integer((json_int_t)q.p99_us));
+    json_object_set_new(o, "backends", backends);
+    return o;
 }
 
 static json_t *stats(struct link *l)
@@ -107,9 +140,10 @@ static json_t *stats(struct link *l)
         json_array_append_new(services, service_stats(&t->services[i]));
     for (unsigned i = 0; i < l->workers_n; i++)
         connections += atomic_load_explicit(&l->workers[i]->clients_n, memory_order_relaxed);
-    return json_pack("{s:s, s:I, s:I, s:o}", "boot", l->boot, "generation",
+    return json_pack("{s:s, s:I, s:I, s:I, s:o}", "boot", l->boot, "generation",
                      (json_int_t)(t != NULL ? t->generation : 0), "connections",
-                     (json_int_t)connections, "services", services);
+                     (json_int_t)connections, "log_dropped", (json_int_t)alog_dropped(l->c.alog),
+                     "services", services);
 }
 
 static void on_stats_due(void *arg) /* timer; main */
@@ -175,8 +209,6 @@ static void push_done(struct link *l, struct push *p)
     drain_book_mark(l->drains, p->id, clock_mono_ms());
     log_debug("table in use", "generation=%" PRIu64, p->table->generation);
     save(l, p->table);
-    if (l->c.on_table != NULL)
-        l->c.on_table(p->table, l->c.arg);
     list_unlink(&p->node);
     table_unref(p->table);
     mem_free(p);
@@ -223,6 +255,8 @@ static void on_table_set(struct chan *ch, struct chan_ask ask, const json_t *bod
     p->waiting = l->workers_n;
     p->ask = ask;
     list_push_back(&l->pushes, &p->node);
+    if (l->c.on_table != NULL)
+        l->c.on_table(t, l->c.arg);
     for (unsigned i = 0; i < l->workers_n; i++)
         worker_send_table(l->workers[i], t, p->id);
 }
@@ -321,15 +355,27 @@ void link_post_hint(struct link *l, struct backend *b, const char *reason, const
     post(l, open_hint, 0, b, reason, detail);
 }
 
+/* The worker that ran out has closed what it kept idle; the others may keep what it needs. */
+static void purge_all(struct link *l, uint64_t now)
+{
+    if (now - l->purged_ms < PURGE_EVERY_MS)
+        return;
+    l->purged_ms = now;
+    for (unsigned i = 0; i < l->workers_n; i++)
+        worker_send_purge(l->workers[i]);
+}
+
 static void open_full(struct letter *letter, void *owner) /* letter; main */
 {
+    const char *of_what = CONTAINER_OF(letter, struct link_letter, letter)->text;
     struct link *l = owner;
     uint64_t now = clock_mono_ms();
 
+    if (strcmp(of_what, "descriptors") == 0)
+        purge_all(l, now);
     if (l->full_ms == 0 || now - l->full_ms >= FULL_EVERY_MS) {
         l->full_ms = now;
-        log_warn("no more connections for now", "out_of=%s",
-                 CONTAINER_OF(letter, struct link_letter, letter)->text);
+        log_warn("no more connections for now", "out_of=%s", of_what);
     }
     letter_free(letter);
 }
@@ -410,8 +456,6 @@ void link_set_workers(struct link *l, struct worker **workers, unsigned n, struc
         l->current = table_ref(first);
         l->saved =
             json_dumps(json_object_get(first->body, "services"), JSON_COMPACT | JSON_SORT_KEYS);
-        if (l->c.on_table != NULL)
-            l->c.on_table(first, l->c.arg);
     }
 }
 

@@ -10,6 +10,7 @@
 
 /* lbd's side of lb.sock, on the main thread: tables in, receipts and counters out; and where the
  * workers' letters arrive. */
+struct alog;
 struct link;
 
 struct link_config {
@@ -17,6 +18,7 @@ struct link_config {
     const char *sock_path;
     const char *state_path;        /* table.json; NULL: not saved */
     const json_t *listen;          /* addresses to save beside the table; borrowed, constant */
+    const struct alog *alog;       /* NULL: none */
     void (*on_stopped)(void *arg); /* a worker's loop has ended */
     void (*on_table)(struct table *t, void *arg); /* every worker uses it */
     void *arg;

@@ -20,11 +20,13 @@ enum { PROC_FILE_MAX = 16 << 20 };
 
 bool listen_parse(const char *text, struct conf_addr *ret, struct err *e)
 {
-    const char *colon = strrchr(text, ':');
+    static const char proxy[] = " proxy";
+    const char *colon = strrchr(text, ':'), *end = strstr(text, proxy);
     struct in6_addr any;
-    struct sv host;
+    struct sv host, digits;
     uint64_t port;
 
+    ret->proxy = end != NULL && end[sizeof(proxy) - 1] == '\0';
     if (colon == NULL)
         return err_set(e, "'%s' must be ADDRESS:PORT, such as 0.0.0.0:80", text);
     host = (struct sv){text, (size_t)(colon - text)};
@@ -32,8 +34,10 @@ bool listen_parse(const char *text, struct conf_addr *ret, struct err *e)
         host.p++;
         host.n -= 2;
     }
-    if (host.n == 0 || host.n >= sizeof(ret->host) ||
-        !str_to_u64(sv_of(colon + 1), 1, 65535, &port, NULL))
+    digits = sv_of(colon + 1);
+    if (ret->proxy)
+        digits.n -= sizeof(proxy) - 1;
+    if (host.n == 0 || host.n >= sizeof(ret->host) || !str_to_u64(digits, 1, 65535, &port, NULL))
         return err_set(e, "'%s' must be ADDRESS:PORT, such as 0.0.0.0:80", text);
     memcpy(ret->host, host.p, host.n);
     ret->host[host.n] = '\0';
@@ -45,7 +49,8 @@ bool listen_parse(const char *text, struct conf_addr *ret, struct err *e)
 
 void listen_format(const struct conf_addr *a, char *buf, size_t n)
 {
-    snprintf(buf, n, strchr(a->host, ':') != NULL ? "[%s]:%u" : "%s:%u", a->host, a->port);
+    snprintf(buf, n, strchr(a->host, ':') != NULL ? "[%s]:%u%s" : "%s:%u%s", a->host, a->port,
+             a->proxy ? " proxy" : "");
 }
 
 /* ---- who holds a port ---- */

@@ -10,7 +10,7 @@
 /* Listening TCP sockets. */
 enum { LISTEN_BACKLOG = 4096 };
 
-/* "127.0.0.1:80", "[::1]:80" */
+/* "127.0.0.1:80", "[::1]:80", "0.0.0.0:8080 proxy" */
 bool listen_parse(const char *text, struct conf_addr *ret, struct err *e) MUST_CHECK;
 void listen_format(const struct conf_addr *a, char *buf, size_t n);
 

@@ -14,6 +14,7 @@
 #include "common/base/mem.h"
 #include "common/base/notify.h"
 #include "common/ev/loop.h"
+#include "lb/alog.h"
 #include "lb/args.h"
 #include "lb/link.h"
 #include "lb/listen.h"
@@ -40,6 +41,11 @@ struct setup {
     json_t *first_table; /* as saved, or NULL */
     json_t *listen_json;
     int lock_fd;
+    char *access_log; /* path; NULL: stderr */
+    bool has_access_log, access_log_json;
+    struct cidr_list trusted;
+    struct clocks clocks;
+    bool forwarded_header, request_id;
 };
 
 struct lbd {
@@ -84,6 +90,38 @@ static void setup_listen(struct setup *s, const struct conf_addr *listen, size_t
     s->listen_n = n;
 }
 
+static void setup_access_log(struct setup *s, const struct conf *c)
+{
+    s->has_access_log = strcmp(c->access_log, "off") != 0;
+    s->access_log_json = c->access_log_format == LOG_FMT_JSON;
+    if (s->has_access_log && strcmp(c->access_log, "stderr") != 0)
+        s->access_log = mem_strdup(c->access_log);
+}
+
+/* Without a configuration nobody but this host itself is believed. */
+static void setup_trust(struct setup *s, const struct conf *c)
+{
+    struct err e;
+
+    if (c == NULL) {
+        if (!cidr_list_add(&s->trusted, sv_of("loopback"), &e))
+            bug("loopback: %s", e.msg);
+        return;
+    }
+    s->trusted = c->trusted_proxies;
+    s->forwarded_header = c->forwarded_header;
+    s->request_id = c->request_id;
+}
+
+static void setup_clocks(struct setup *s, const struct conf *c)
+{
+    s->clocks = (struct clocks){10000, 30000, 60000, 0};
+    if (c != NULL)
+        s->clocks = (struct clocks){(uint32_t)c->client_header_timeout_ms,
+                                    (uint32_t)c->client_body_timeout_ms,
+                                    (uint32_t)c->keepalive_timeout_ms, c->client_min_rate};
+}
+
 static const char *first_of(const char *a, const char *b, const char *c)
 {
     return a != NULL ? a : b != NULL ? b : c;
@@ -113,6 +151,10 @@ static int setup_all(struct setup *s, const struct args *a)
         log_conf_errors(&errs);
         log_warn("going on with the saved table", "file=%s", s->table_file);
     }
+    if (loaded)
+        setup_access_log(s, conf);
+    setup_trust(s, loaded ? conf : NULL);
+    setup_clocks(s, loaded ? conf : NULL);
     s->first_table = saved.table;
     if (a->listen_n > 0)
         setup_listen(s, a->listen, a->listen_n);
@@ -247,6 +289,18 @@ static void on_hangup(void *arg UNUSED, int signo UNUSED) /* loop_on_signal; mai
     log_info("nothing to reload", "signal=SIGHUP hint=\"tables come from ctld\"");
 }
 
+static void on_reopen_signal(void *arg, int signo UNUSED) /* loop_on_signal; main */
+{
+    struct lbd *d = arg;
+
+    if (d->setup.access_log == NULL) {
+        log_info("no file to open anew", "signal=SIGUSR1");
+        return;
+    }
+    log_info("access log opened anew", "file=%s", d->setup.access_log);
+    alog_reopen(d->shared.alog);
+}
+
 static void on_worker_stopped(void *arg) /* link_config; main */
 {
     struct lbd *d = arg;
@@ -274,6 +328,8 @@ static bool start_workers(struct lbd *d, const int *fds, struct err *e)
         log_warn("saved table not used", "reason=\"%s\"", e->msg);
         first = NULL;
     }
+    if (first != NULL)
+        site_set_table(d->site, first);
     for (unsigned i = 0; i < d->setup.workers; i++) {
         if (!worker_start(&d->shared, i, fds + i * d->setup.listen_n, (unsigned)d->setup.listen_n,
                           first, &d->workers[i], e))
@@ -298,6 +354,12 @@ static bool start(struct lbd *d, const struct args *a, struct err *e)
 
     d->shared.clients_max = raise_limits();
     d->shared.workers = s->workers;
+    d->shared.trusted = s->trusted;
+    d->shared.clocks = s->clocks;
+    d->shared.forwarded_header = s->forwarded_header;
+    d->shared.request_id = s->request_id;
+    for (size_t i = 0; i < s->listen_n; i++)
+        d->shared.proxy_in[i] = s->listen[i].proxy;
     d->workers = mem_array(s->workers, sizeof(*d->workers));
     if (!open_dirs(s, e) || !open_ports(s, fds, e) || !become(s, a->user, e) ||
         !loop_new(&d->loop, e))
@@ -306,8 +368,16 @@ static bool start(struct lbd *d, const struct args *a, struct err *e)
     timer_init(&d->stop_timer, d->loop, on_stop_timer, d);
     if (!loop_on_signal(d->loop, SIGTERM, on_stop_signal, d, e) ||
         !loop_on_signal(d->loop, SIGINT, on_stop_signal, d, e) ||
-        !loop_on_signal(d->loop, SIGHUP, on_hangup, d, e))
+        !loop_on_signal(d->loop, SIGHUP, on_hangup, d, e) ||
+        !loop_on_signal(d->loop, SIGUSR1, on_reopen_signal, d, e))
         return false;
+    if (s->has_access_log) {
+        struct alog_config ac = {s->access_log, s->access_log_json, s->workers};
+
+        if (!alog_start(&ac, &d->shared.alog, e))
+            return false;
+        lc.alog = d->shared.alog;
+    }
     if (!site_start(s->site_sock, &d->site, e) || !link_new(&lc, &d->link, e))
         return false;
     d->shared.link = d->link;
@@ -319,6 +389,7 @@ static void finish(struct lbd *d)
 {
     for (unsigned i = 0; i < d->setup.workers; i++)
         worker_join(d->workers[i]);
+    alog_stop(d->shared.alog);
     link_free(d->link);
     site_stop(d->site);
     backend_unref(d->shared.site);
@@ -334,6 +405,7 @@ static void finish(struct lbd *d)
     mem_free(d->setup.site_sock);
     mem_free(d->setup.table_file);
     mem_free(d->setup.lock_file);
+    mem_free(d->setup.access_log);
 }
 
 int main(int argc, char **argv)

@@ -13,8 +13,10 @@
 #include "common/base/mem.h"
 #include "common/ev/loop.h"
 #include "common/ev/mailbox.h"
+#include "lb/static.h"
 
-enum { PAGE_MAX = 256 << 10, HEAD_MAX = 64 << 10, BODY_MAX = 4096, TIMEOUT_S = 30 };
+/* Clients' clocks are the front's; this one only ends what the front has forgotten. */
+enum { PAGE_MAX = 256 << 10, HEAD_MAX = 96 << 10, BODY_MAX = 4096, TIMEOUT_S = 600 };
 
 struct site {
     pthread_t thread;
@@ -22,13 +24,13 @@ struct site {
     struct mailbox *mailbox;
     struct evhttp *http;
     struct table *table; /* counted, or NULL; the site's own thread */
+    struct statics *statics;
     char *path;
     int fd;
 };
 
-static void on_request(struct evhttp_request *req, void *arg) /* evhttp callback; site */
+static void answer_page(struct site *s, struct evhttp_request *req)
 {
-    struct site *s = arg;
     struct evkeyvalq *out = evhttp_request_get_output_headers(req);
     struct evbuffer *body = evbuffer_new();
     struct buf page;
@@ -48,6 +50,24 @@ static void on_request(struct evhttp_request *req, void *arg) /* evhttp callback
     if (body != NULL)
         evbuffer_free(body);
     buf_fini(&page);
+}
+
+/* The same search as the front's, in the same table: that is posted here first. */
+static void on_request(struct evhttp_request *req, void *arg) /* evhttp callback; site */
+{
+    struct site *s = arg;
+    const char *target = evhttp_request_get_uri(req);
+    struct sv path = {target, strcspn(target, "?")};
+    const struct table *t = s->table;
+    const struct route *r = t != NULL ? route_find(t->routes, t->routes_n, path) : NULL;
+
+    if (r != NULL && t->services[r->service].dir != NULL)
+        static_answer(s->statics, req, t->services[r->service].dir,
+                      (struct sv){path.p + r->prefix.n, path.n - r->prefix.n}, target);
+    else if (r == NULL && sv_eq(path, "/"))
+        answer_page(s, req);
+    else /* the route has left the table while the request was on its way */
+        static_answer_text(req, 404, "404 Not Found");
 }
 
 static void *site_main(void *arg)
@@ -88,6 +108,7 @@ static void site_free(struct site *s)
         mailbox_free(s->mailbox);
     loop_free(s->loop);
     table_unref(s->table);
+    statics_free(s->statics); /* after the connections, which count in it */
     unlink(s->path);
     mem_free(s->path);
     mem_free(s);
@@ -115,6 +136,7 @@ bool site_start(const char *sock_path, struct site **ret, struct err *e)
     struct site *s = mem_zalloc(sizeof(*s));
     int err;
 
+    s->statics = statics_new();
     s->path = mem_strdup(sock_path);
     s->fd = -1;
     if (!setup(s, e)) {

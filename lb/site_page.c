@@ -48,14 +48,14 @@ static bool add_escaped(struct buf *b, const char *s)
 
 static void add_row(struct buf *b, const struct table_service *ts)
 {
-    bool ok = ts->backends_n > 0;
+    bool ok = ts->backends_n > 0 || ts->dir != NULL;
 
     buf_adds(b, "<tr><td>");
     add_escaped(b, ts->service->name);
     buf_printf(b,
                "</td><td class=\"%s\">%s</td><td class=\"n\">%u</td><td class=\"n\">%llu</td>"
                "<td class=\"n\">%llu</td></tr>\n",
-               ok ? "ok" : "bad", ok ? "ready" : "no backend", ts->backends_n,
+               ok ? "ok" : "bad", ok ? "ready" : "no backend", ts->dir != NULL ? 1 : ts->backends_n,
                (unsigned long long)CELLS_SUM(ts->service, in_flight),
                (unsigned long long)CELLS_SUM(ts->service, requests));
 }
@@ -65,7 +65,7 @@ bool site_render(const struct table *t, struct buf *out)
     unsigned ready = 0, n = t != NULL ? t->services_n : 0;
 
     for (unsigned i = 0; i < n; i++)
-        ready += t->services[i].backends_n > 0;
+        ready += t->services[i].backends_n > 0 || t->services[i].dir != NULL;
     buf_adds(out, page_head);
     if (t == NULL)
         buf_adds(out, " Starting: no services are known yet.</p>\n");

@@ -45,16 +45,25 @@ void sock_close(struct sock *s)
     sock_drop_buffer(s);
 }
 
-bool sock_want_buffer(struct sock *s, bool large)
+bool sock_want_buffer(struct sock *s, uint32_t size)
 {
-    if (s->in != NULL && (!large || s->in_cap == WORKER_LARGE || s->in_at != s->in_end))
+    char *in;
+
+    if (s->in != NULL && (s->in_cap >= size || s->in_at != s->in_end))
         return true;
-    if (s->in != NULL)
-        sock_drop_buffer(s);
-    s->in_cap = large ? WORKER_LARGE : WORKER_SMALL;
-    s->in = worker_buffer_take(s->w, s->in_cap);
-    s->in_at = s->in_end = 0;
-    return s->in != NULL;
+    in = worker_buffer_take(s->w, size);
+    if (in == NULL && s->in != NULL)
+        return true;
+    if (in == NULL && size == WORKER_HUGE) {
+        size = WORKER_LARGE;
+        in = worker_buffer_take(s->w, size);
+    }
+    if (in == NULL)
+        return false;
+    sock_drop_buffer(s);
+    s->in = in;
+    s->in_cap = size;
+    return true;
 }
 
 void sock_drop_buffer(struct sock *s)
@@ -79,7 +88,7 @@ bool sock_make_room(struct sock *s, uint32_t *from)
         *from = 0;
         return true;
     }
-    if (s->in_cap == WORKER_LARGE)
+    if (s->in_cap >= WORKER_LARGE)
         return false;
     large = worker_buffer_take(s->w, WORKER_LARGE);
     if (large == NULL)

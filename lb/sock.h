@@ -45,9 +45,9 @@ bool sock_open(struct sock *s, struct worker *w, int fd, event_callback_fn fn, v
 void sock_note(struct sock *s, short what);
 void sock_close(struct sock *s); /* idempotent; the buffer goes back too */
 
-/* Make sure that there is a buffer. large: one of the larger kind, if it is empty. false: out of
- * memory. */
-bool sock_want_buffer(struct sock *s, bool large);
+/* Make sure that there is a buffer, of that size (WORKER_*) or larger if it is empty and such a one
+ * is to be had. false: out of memory. */
+bool sock_want_buffer(struct sock *s, uint32_t size);
 void sock_drop_buffer(struct sock *s);
 /* Make room behind in_end while in[from..in_end) must stay: *from becomes 0. false: out of memory,
  * or all of the larger buffer is in use. */

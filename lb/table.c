@@ -6,8 +6,9 @@
 
 #include "common/base/mem.h"
 #include "common/wire/proto.h"
+#include "lb/latency.h"
 
-enum { CONNECT_MS = 1000, RESPONSE_MS = 30000, RETRY_AFTER_S = 1 };
+enum { CONNECT_MS = 1000, RESPONSE_MS = 30000, TUNNEL_MS = 3600000, RETRY_AFTER_S = 1 };
 
 static struct service *service_new(const char *name, unsigned workers)
 {
@@ -17,6 +18,7 @@ static struct service *service_new(const char *name, unsigned workers)
     s->workers = workers;
     s->name = mem_strdup(name);
     s->cells = mem_array(workers, sizeof(*s->cells));
+    s->latency = latency_new(workers);
     return s;
 }
 
@@ -32,6 +34,7 @@ static void service_unref(struct service *s)
         return;
     mem_free(s->name);
     mem_free(s->cells);
+    latency_free(s->latency);
     mem_free(s);
 }
 
@@ -198,6 +201,11 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
     ts->retry_after_s = (unsigned)proto_uint(spec, "retry_after_s", RETRY_AFTER_S);
     ts->connect_ms = (uint32_t)proto_uint(spec, "connect_timeout_ms", CONNECT_MS);
     ts->response_ms = (uint32_t)proto_uint(spec, "response_timeout_ms", RESPONSE_MS);
+    ts->tunnel_ms = (uint32_t)proto_uint(spec, "tunnel_timeout_ms", TUNNEL_MS);
+    ts->dir = proto_str(spec, "static", NULL);
+    if (ts->dir != NULL && (ts->dir[0] != '/' || json_array_size(backends) > 0))
+        return err_set(e, "service '%s': 'static' must be an absolute path, without backends",
+                       name);
     ts->ignore = mem_array(json_array_size(ignore) + 1, sizeof(*ts->ignore));
     json_array_foreach(ignore, i, item)
     {

@@ -18,19 +18,15 @@
  * that worker only, and summed by the reader. */
 enum { TABLE_ADDRESS_MAX = 64, TABLE_WORKERS_MAX = 256 };
 
+struct latency;
 struct pool;
 
 /* One worker's share of a service's or backend's counters. Twice a cache line, so that no two
  * workers' shares meet in one wherever the array begins. */
 struct cell {
-    _Atomic uint64_t requests;
-    _Atomic uint64_t in_flight;
-    _Atomic uint64_t counted; /* services */
-    _Atomic uint64_t
-        first_ms; /* services: the first counted request since the reader last took it; 0: none */
-    _Atomic uint64_t errors;   /* services: own 502, 503, 504 */
-    _Atomic uint64_t retries;  /* services */
-    _Atomic uint64_t failures; /* backends */
+#define STAT(member, whose, help) _Atomic uint64_t member;
+#include "lb/stat.def"
+#undef STAT
     struct pool *pool; /* backends: that worker's connections; no other thread looks at it */
     char pad[64];
 };
@@ -47,6 +43,7 @@ struct service {
     char *name;
     _Atomic uint64_t cursor; /* of round robin, over all threads */
     struct cell *cells;
+    struct latency *latency;
     /* main thread: what the last report said (link.c) */
     uint64_t reported_counted, pending_first_ms;
 };
@@ -75,7 +72,8 @@ struct table_service {
     struct sv *ignore; /* exact paths that are not counted */
     size_t ignore_n;
     unsigned retry_after_s;
-    uint32_t connect_ms, response_ms;
+    uint32_t connect_ms, response_ms, tunnel_ms;
+    const char *dir; /* lbd answers from this directory itself; NULL: the backends answer */
     struct backend **backends; /* in the order of the rotation */
     unsigned backends_n;
 };
@@ -87,8 +85,8 @@ struct table {
     unsigned services_n;
     struct route *routes; /* sorted; service: index into services */
     size_t routes_n;
-    json_t
-        *body; /* main thread: what it was made of; strings of routes and ignore lists lie in it */
+    json_t *body; /* main thread: what it was made of; strings of routes, ignore lists and dirs lie
+                     in it */
 };
 
 /* Where table_new() finds a backend that left an earlier table and may come back. */

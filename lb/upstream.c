@@ -59,12 +59,19 @@ void pool_set_present(struct pool *p)
 
 void pool_drop_idle_if_departed(struct pool *p)
 {
-    if (!p->departed)
-        return;
+    if (p->departed)
+        (void)pool_drop_idle(p);
+}
+
+unsigned pool_drop_idle(struct pool *p)
+{
+    unsigned dropped = p->idle_n;
+
     LIST_EACH(n, &p->idle)
     {
         upstream_close(LIST_ENTRY_OF(n, struct upstream, node));
     }
+    return dropped;
 }
 
 void pool_begin(struct pool *p)
@@ -223,6 +230,11 @@ static struct upstream *open_new(struct pool *p, bool *ret_refused)
     int fd = connect_to(p->backend, ret_refused);
     struct upstream *u;
 
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        link_post_full(w->shared->link, "descriptors");
+        if (worker_purge_idle(w) > 0)
+            fd = connect_to(p->backend, ret_refused);
+    }
     if (fd < 0)
         return NULL;
     u = slab_take(&w->upstreams);

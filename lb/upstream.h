@@ -48,6 +48,7 @@ void pool_unref(struct pool *p);
 void pool_set_departed(struct pool *p);
 void pool_set_present(struct pool *p);
 void pool_drop_idle_if_departed(struct pool *p);
+unsigned pool_drop_idle(struct pool *p); /* returns how many there were */
 
 /* A request begins, or ends, at this backend: the in-flight counts. */
 void pool_begin(struct pool *p);

@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "lb/alog.h"
 #include "lb/front.h"
 #include "lb/link.h"
 #include "lb/sock.h"
@@ -20,6 +22,8 @@ enum {
     KEEP_XCHGS = 512,
     KEEP_SMALL = 512,
     KEEP_LARGE = 64,
+    KEEP_HUGE = 16,
+    HUGE_MAX = 128, /* 32 MiB for each worker, however many clients read slowly */
     RELISTEN_MS = 100,
 };
 
@@ -27,6 +31,15 @@ uint64_t worker_now(struct worker *w)
 {
     (void)w;
     return clock_mono_ms();
+}
+
+uint64_t worker_now_us(struct worker *w)
+{
+    struct timespec ts;
+
+    (void)w;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* ---- deadlines ---- */
@@ -61,12 +74,21 @@ void worker_clock(struct worker *w, struct wheel_node *n, uint64_t at_ms)
 
 void *worker_buffer_take(struct worker *w, size_t size)
 {
-    return slab_take(size == WORKER_SMALL ? &w->small : &w->large);
+    void *p;
+
+    if (size != WORKER_HUGE)
+        return slab_take(size == WORKER_SMALL ? &w->small : &w->large);
+    if (w->huge_n == HUGE_MAX)
+        return NULL;
+    p = slab_take(&w->huge);
+    w->huge_n += p != NULL;
+    return p;
 }
 
 void worker_buffer_give(struct worker *w, void *p, size_t size)
 {
-    slab_give(size == WORKER_SMALL ? &w->small : &w->large, p);
+    w->huge_n -= size == WORKER_HUGE;
+    slab_give(size == WORKER_SMALL ? &w->small : size == WORKER_LARGE ? &w->large : &w->huge, p);
 }
 
 static void on_bury(struct loop_later *item) /* end of turn; worker */
@@ -188,6 +210,44 @@ static void adopt(struct worker *w, struct table *t)
     each_pool(w->table, pool_set_present);
     each_pool(old, pool_drop_idle_if_departed);
     wtable_unref(w, old);
+}
+
+static unsigned purge(const struct wservice *ws)
+{
+    unsigned n = 0;
+
+    for (unsigned k = 0; k < ws->ts->backends_n; k++)
+        n += pool_drop_idle(ws->pools[k]);
+    return n;
+}
+
+unsigned worker_purge_idle(struct worker *w)
+{
+    unsigned n = purge(&w->site);
+
+    for (unsigned i = 0; w->table != NULL && i < w->table->table->services_n; i++)
+        n += purge(&w->table->services[i]);
+    return n;
+}
+
+static void open_purge(struct letter *l, void *owner) /* letter; worker */
+{
+    (void)worker_purge_idle(owner);
+    mem_free(l);
+}
+
+static void drop_purge(struct letter *l) /* letter */
+{
+    mem_free(l);
+}
+
+void worker_send_purge(struct worker *w)
+{
+    struct letter *l = mem_zalloc(sizeof(*l));
+
+    l->open = open_purge;
+    l->drop = drop_purge;
+    mailbox_post(w->mailbox, l);
 }
 
 struct table_letter {
@@ -320,6 +380,25 @@ const char *worker_date(struct worker *w)
     return w->date;
 }
 
+const char *worker_stamp(struct worker *w)
+{
+    uint64_t now = clock_wall_ms(), second = now / 1000;
+
+    if (now == w->stamp_ms)
+        return w->stamp;
+    if (second != w->stamp_ms / 1000) {
+        clock_rfc3339(now, w->stamp, sizeof(w->stamp));
+    } else { /* within the second only the digits behind the point move: "....:SS.mmmZ" */
+        unsigned ms = (unsigned)(now % 1000);
+
+        w->stamp[20] = (char)('0' + ms / 100);
+        w->stamp[21] = (char)('0' + ms / 10 % 10);
+        w->stamp[22] = (char)('0' + ms % 10);
+    }
+    w->stamp_ms = now;
+    return w->stamp;
+}
+
 static void worker_free(struct worker *w)
 {
     listeners_close(w);
@@ -335,6 +414,7 @@ static void worker_free(struct worker *w)
         mem_free((void *)(uintptr_t)w->site.ts);
     }
     mailbox_free(w->mailbox);
+    alog_feed_close(w->alog);
     timer_fini(&w->wheel_timer);
     timer_fini(&w->relisten);
     event_del(&w->ready_ev);
@@ -344,6 +424,7 @@ static void worker_free(struct worker *w)
     slab_fini(&w->xchgs);
     slab_fini(&w->small);
     slab_fini(&w->large);
+    slab_fini(&w->huge);
     mem_free(w->scratch);
     mem_free(w);
 }
@@ -395,6 +476,8 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
 
     w->id = id;
     w->shared = sh;
+    if (getrandom(&w->id_state, sizeof(w->id_state), 0) < 0)
+        w->id_state = clock_wall_ms() << 8 | id; /* ids need to differ, not to be secret */
     w->scratch = mem_zalloc(WORKER_SCRATCH);
     wheel_init(&w->wheel, clock_mono_ms());
     slab_init(&w->clients, front_client_size(), KEEP_CLIENTS);
@@ -402,12 +485,15 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
     slab_init(&w->xchgs, xchg_size(), KEEP_XCHGS);
     slab_init(&w->small, WORKER_SMALL, KEEP_SMALL);
     slab_init(&w->large, WORKER_LARGE, KEEP_LARGE);
+    slab_init(&w->huge, WORKER_HUGE, KEEP_HUGE);
     list_init(&w->client_list);
     list_init(&w->ready);
     list_init(&w->grave);
     if (!setup_loop(w, e))
         return false;
     setup_site(w);
+    if (sh->alog != NULL)
+        w->alog = alog_feed_open(sh->alog, id, w->loop);
     if (first != NULL)
         adopt(w, first);
     w->listeners = mem_array(fds_n + 1, sizeof(*w->listeners));
@@ -416,6 +502,7 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
 
         l->w = w;
         l->fd = fds[i];
+        l->proxy = sh->proxy_in[i];
         event_assign(&l->ev, loop_base(w->loop), l->fd, EV_READ | EV_PERSIST, front_on_listener, l);
         event_add(&l->ev, NULL);
     }

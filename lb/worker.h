@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/cidr.h"
+#include "common/conf/conf.h"
 #include "common/ev/loop.h"
 #include "common/ev/mailbox.h"
 #include "lb/core/wheel.h"
@@ -16,13 +18,16 @@
 /* A worker: one thread with its own loop, listeners, connections, pools, buffers and counters.
  * Other threads reach it by letters only (worker_send_*); everything else here is for its own
  * thread. */
+struct alog;
+struct alog_feed;
 struct link;
 struct listener;
 struct pool;
 
 enum {
     WORKER_SMALL = 16 << 10, /* buffer for a head and a short body */
-    WORKER_LARGE = 64 << 10, /* for heads up to HTTP_HEAD_MAX and for long bodies */
+    WORKER_LARGE = 64 << 10, /* for heads up to HTTP_HEAD_MAX and for bodies */
+    WORKER_HUGE = 256 << 10, /* for long bodies; only so many at a time */
     WORKER_SCRATCH = 96 << 10,
 };
 
@@ -38,13 +43,26 @@ struct wtable {
     struct wservice *services; /* as table->services */
 };
 
+/* Deadlines of clients, for all services. */
+struct clocks {
+    uint32_t header_ms;    /* from the first byte of a request head to its last: 408 */
+    uint32_t body_ms;      /* a client that neither sends nor takes bytes that we wait for */
+    uint32_t keepalive_ms; /* between requests, and before the first */
+    uint64_t min_rate;     /* bytes a second over body_ms; 0: any */
+};
+
 /* What all workers share. Set before they start. */
 struct shared {
     struct link *link; /* letters to the main thread: link_post_*() */
     unsigned workers;
     unsigned clients_max;
-    atomic_uint clients;  /* open client connections, for clients_max */
-    struct backend *site; /* the status page */
+    atomic_uint clients;            /* open client connections, for clients_max */
+    struct backend *site;           /* the status page */
+    struct alog *alog;              /* NULL: no access log */
+    struct cidr_list trusted;       /* proxies that are believed */
+    bool proxy_in[CONF_LISTEN_MAX]; /* by listener: begins with a PROXY header, if trusted */
+    struct clocks clocks;
+    bool forwarded_header, request_id; /* settings */
 };
 
 struct worker {
@@ -65,24 +83,30 @@ struct worker {
     struct wtable *table; /* NULL until the first one */
     struct wservice site;
 
-    struct slab clients, upstreams, xchgs, small, large; /* free lists */
-    struct list client_list;                             /* all client connections */
+    struct slab clients, upstreams, xchgs, small, large, huge; /* free lists */
+    unsigned huge_n;                                           /* in use */
+    struct list client_list;                                   /* all client connections */
     struct list ready; /* connections that gave way to others and go on next turn */
     struct event ready_ev;
     struct list grave; /* closed connections, freed at the end of the turn */
     struct loop_later bury;
-    char *scratch; /* heads are composed here */
+    char *scratch;          /* heads are composed here */
+    struct alog_feed *alog; /* NULL: no access log */
 
     unsigned active;            /* exchanges with a service */
     unsigned repeating;         /* of them, those in a repeated attempt */
     _Atomic uint64_t clients_n; /* this worker's connections; others read it */
     char date[40];              /* of the second date_s, for our own answers */
     int64_t date_s;
+    uint64_t id_state; /* of request ids */
+    char stamp[32];    /* RFC 3339, of the millisecond stamp_ms, for the access log */
+    uint64_t stamp_ms;
 };
 
 struct listener {
     struct worker *w;
     int fd;
+    bool proxy; /* a trusted peer begins with a PROXY header */
     struct event ev;
 };
 
@@ -95,17 +119,22 @@ void worker_send_table(struct worker *w, struct table *t, uint64_t push);
 /* Stop accepting, end idle connections, finish the rest; link_post_stopped() when none is left.
  * now: cut them. */
 void worker_send_stop(struct worker *w, bool now);
-void worker_join(struct worker *w); /* after its loop has ended; frees it */
+void worker_send_purge(struct worker *w); /* worker_purge_idle() there */
+void worker_join(struct worker *w);       /* after its loop has ended; frees it */
 
 /* Own thread. */
 uint64_t worker_now(struct worker *w);
+uint64_t worker_now_us(struct worker *w); /* the same clock, finer */
 void worker_clock(struct worker *w, struct wheel_node *n, uint64_t at_ms);
 void *worker_buffer_take(struct worker *w,
-                         size_t size); /* WORKER_SMALL or WORKER_LARGE; NULL: out of memory */
+                         size_t size); /* WORKER_SMALL, _LARGE or _HUGE; NULL: none to be had */
 void worker_buffer_give(struct worker *w, void *p, size_t size);
+/* Descriptors have run out: close what is kept idle for later requests. Returns how many were. */
+unsigned worker_purge_idle(struct worker *w);
 void worker_pause(struct worker *w); /* stop accepting for a moment */
 void worker_client_gone(struct worker *w);
-const char *worker_date(struct worker *w); /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+const char *worker_date(struct worker *w);  /* "Sun, 06 Nov 1994 08:49:37 GMT" */
+const char *worker_stamp(struct worker *w); /* "2026-01-31T12:00:00.123Z" */
 
 /* Something that died in this turn is freed at its end, when nobody's caller holds it any more. */
 struct grave {

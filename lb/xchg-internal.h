@@ -1,13 +1,33 @@
 #ifndef LBCTL_LB_XCHG_INTERNAL_H
 #define LBCTL_LB_XCHG_INTERNAL_H
 
+#include "lb/core/alog_line.h"
 #include "lb/flow.h"
 #include "lb/front.h"
 #include "lb/upstream.h"
 #include "lb/xchg.h"
 
+enum { XCHG_ID_MAX = 64 };
+
+/* What an exchange remembers for the access log and the counters (xchg_log.c). Times in
+ * microseconds; 0: it did not come to that. */
+struct xlog {
+    uint64_t first_us, head_us, pick_us, connect_us, answer_us;
+    uint64_t in_n, out_n; /* of flows that were begun anew since */
+    unsigned status, retries;
+    enum xchg_state phase; /* in which the end was decided */
+    bool tunnel, target_cut, has_backend;
+    /* kept only while there is an access log */
+    unsigned slot;
+    uint16_t method_n, target_n;
+    uint8_t instance_n;
+    char instance[64];
+    char text[HTTP_METHOD_MAX + ALOG_TARGET_MAX];
+};
+
 /* Inside an exchange: xchg.c is the machine and the relaying, xchg_attempt.c chooses backends and
- * repeats, xchg_own.c makes lbd's own answers. */
+ * repeats, xchg_own.c makes lbd's own answers,
+ * xchg_clock.c keeps the deadlines, xchg_log.c what the log and the counters tell. */
 struct xchg {
     struct worker *w;
     struct client *c;
@@ -29,10 +49,14 @@ struct xchg {
     bool close;     /* the client's connection ends with this exchange */
     bool relayed;   /* a final head has begun to go to the client */
     unsigned attempts, interims;
+    uint64_t clocked_n; /* of the client's bytes, when its clock began */
     uint32_t answer_at; /* where the answer's head begins in u->s.in */
     struct flow up, down;
     struct http_head answer;
     struct http_head req;
+    uint8_t id_n; /* 0: requests get none */
+    char id[XCHG_ID_MAX];
+    struct xlog log; /* last: its text is not cleared */
 };
 
 /* The one door of the state machine. */
@@ -44,6 +68,28 @@ void xchg_drop_upstream(struct xchg *x, bool reusable);
 /* The end, with the client's connection cut; and with a whole answer. */
 void xchg_fail(struct xchg *x, enum xchg_cause cause);
 void xchg_finish(struct xchg *x, enum xchg_cause cause);
+
+/* Who answers for a service: its backends, or lbd's own site. */
+const struct wservice *xchg_answerer(const struct xchg *x, const struct wservice *ws);
+/* For the access log and the counters. */
+void xchg_log_init(struct xchg *x);
+void xchg_log_head(struct xchg *x);    /* the request's head is complete, or bad */
+void xchg_log_pick(struct xchg *x);    /* a backend and a connection to it are chosen */
+void xchg_log_connect(struct xchg *x); /* the backend took the first byte */
+void xchg_log_answer(struct xchg *x, unsigned status); /* a final head begins to go out */
+void xchg_log_end(struct xchg *x);
+
+/* The request's id, if it is to have one: what a trusted peer gave, or a new one (xchg_id.c). */
+void xchg_id_set(struct xchg *x);
+
+/* Begin the flow to the client, or begin it anew. */
+void xchg_down_init(struct xchg *x, struct sock *src, enum http_framing in, enum http_framing out,
+                    uint64_t length);
+
+/* Deadlines of both sides, after a run that has got as far as it can (xchg_clock.c). */
+void xchg_clock_set(struct xchg *x);
+/* The client has sent all of its request and closed that side. */
+bool xchg_client_fin(const struct xchg *x);
 
 /* Choose a backend and begin, in XS_PICK. */
 void xchg_attempt_start(struct xchg *x);

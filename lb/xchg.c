@@ -8,7 +8,7 @@
 #include "lb/link.h"
 #include "lb/xchg-internal.h"
 
-enum { INTERIM_MAX = 32, TUNNEL_IDLE_MS = 3600 * 1000 };
+enum { INTERIM_MAX = 32 };
 
 size_t xchg_size(void)
 {
@@ -23,6 +23,8 @@ void xchg_enter(struct xchg *x, enum xchg_state to)
         x->end = XCHG_RESET;
         to = XS_FAILED;
     }
+    if (to == XS_ANSWER || to == XS_FAILED)
+        x->log.phase = x->state;
     x->state = to;
 }
 
@@ -40,7 +42,9 @@ struct xchg *xchg_new(struct client *c)
     memset(x, 0, offsetof(struct xchg, answer));
     x->w = c->s.w;
     x->c = c;
+    x->id_n = 0;
     http_request_init(&x->req);
+    xchg_log_init(x);
     return x;
 }
 
@@ -66,6 +70,7 @@ void xchg_free(struct xchg *x)
 {
     struct worker *w = x->w;
 
+    xchg_log_end(x);
     flow_fini(&x->up);
     flow_fini(&x->down);
     xchg_drop_upstream(x, false);
@@ -106,10 +111,19 @@ void xchg_finish(struct xchg *x, enum xchg_cause cause)
 
 /* ---- sending, and the answer's head ---- */
 
+void xchg_down_init(struct xchg *x, struct sock *src, enum http_framing in, enum http_framing out,
+                    uint64_t length)
+{
+    x->log.out_n += x->down.out_n;
+    flow_init(&x->down, src, &x->c->s, in, out, length, false);
+}
+
 static void begin_tunnel(struct xchg *x)
 {
     struct client *c = x->c;
 
+    x->log.tunnel = true;
+    x->log.in_n += x->up.got;
     flow_fini(&x->up);
     flow_init(&x->up, &c->s, &x->u->s, HTTP_UNTIL_CLOSE, HTTP_UNTIL_CLOSE, 0, false);
     x->up_over = false;
@@ -130,8 +144,9 @@ static bool relay_head(struct xchg *x)
         xchg_attempt_lost(x, XC_BAD_ANSWER, "header section is too long");
         return true;
     }
-    flow_init(&x->down, &x->u->s, &x->c->s, tunnel ? HTTP_UNTIL_CLOSE : x->answer.framing, out,
-              x->answer.length, false);
+    xchg_down_init(x, &x->u->s, tunnel ? HTTP_UNTIL_CLOSE : x->answer.framing, out,
+                   x->answer.length);
+    xchg_log_answer(x, x->answer.status);
     flow_head(&x->down, o.p, o.n);
     x->relayed = true;
     xchg_enter(x, XS_RELAY);
@@ -154,7 +169,7 @@ static bool relay_interim(struct xchg *x)
     if (x->req.minor > 0) {
         http_edit_response(&o, &x->answer, x->u->s.in + x->answer_at, x->req.minor, HTTP_NO_BODY,
                            false);
-        flow_init(&x->down, &x->u->s, &x->c->s, HTTP_NO_BODY, HTTP_NO_BODY, 0, false);
+        xchg_down_init(x, &x->u->s, HTTP_NO_BODY, HTTP_NO_BODY, 0);
         flow_head(&x->down, o.p, o.n);
         x->interim = true;
     }
@@ -200,7 +215,7 @@ static bool read_head(struct xchg *x)
         }
         if (!s->rd && !s->eof)
             return false;
-        if (!sock_want_buffer(s, false) || !sock_make_room(s, &x->answer_at)) {
+        if (!sock_want_buffer(s, WORKER_SMALL) || !sock_make_room(s, &x->answer_at)) {
             xchg_attempt_lost(x, XC_BAD_ANSWER, "header section is too long");
             return true;
         }
@@ -260,6 +275,7 @@ static bool step_send(struct xchg *x)
     if (x->state == XS_CONNECT) {
         if (!x->up.sent)
             return false;
+        xchg_log_connect(x);
         xchg_enter(x, XS_SEND);
     }
     if (x->interim) {
@@ -380,51 +396,6 @@ static bool step_answer(struct xchg *x)
     }
 }
 
-/* ---- clocks ---- */
-
-static bool client_fin(const struct xchg *x)
-{
-    return x->c->s.fin && x->up.in_done && x->state != XS_TUNNEL;
-}
-
-/* Whom are we waiting for? Each side has its own clock, which begins anew when bytes move. */
-static void set_clocks(struct xchg *x)
-{
-    bool client = x->down.waits_dst || (!x->up_over && x->up.waits_src);
-    bool up_stuck = !x->up_over && x->up.waits_dst;
-    bool upstream = x->u != NULL && (up_stuck || (x->up_over && !x->down.waits_dst));
-    uint64_t now = worker_now(x->w);
-    struct sock *c = &x->c->s;
-    bool moved = x->up.moved || x->down.moved;
-
-    x->up.moved = x->down.moved = false;
-    if (x->state == XS_TUNNEL) {
-        if (moved || c->deadline_ms == 0)
-            sock_clock(c, now + TUNNEL_IDLE_MS);
-        if (x->u->s.deadline_ms != 0)
-            sock_clock(&x->u->s, 0);
-        return;
-    }
-    /* A client that has sent its request and closed that side may be waiting (a script's nc) or
-     * gone (an app that gave up): TCP does not tell. It gets its answer if that begins soon. */
-    if (client_fin(x) && (moved || c->deadline_ms == 0))
-        sock_clock(c, now + FRONT_FIN_MS);
-    else if (client && (moved || c->deadline_ms == 0))
-        sock_clock(c, now + FRONT_PROGRESS_MS);
-    else if (!client && !client_fin(x))
-        sock_clock(c, 0);
-    if (x->u == NULL)
-        return;
-    if (x->state == XS_CONNECT) {
-        if (x->u->s.deadline_ms == 0)
-            sock_clock(&x->u->s, now + x->ws->ts->connect_ms);
-    } else if (!upstream) {
-        sock_clock(&x->u->s, 0);
-    } else if (moved || x->u->s.deadline_ms == 0) {
-        sock_clock(&x->u->s, now + x->ws->ts->response_ms);
-    }
-}
-
 /* ---- the outside ---- */
 
 static bool step(struct xchg *x)
@@ -453,7 +424,7 @@ enum xchg_end xchg_run(struct xchg *x)
         continue;
     if (xchg_is_over(x->state))
         return x->end;
-    set_clocks(x);
+    xchg_clock_set(x);
     return XCHG_GOES_ON;
 }
 
@@ -508,6 +479,11 @@ static void route_request(struct xchg *x)
         x->ws = &wt->services[r->service];
         x->service = x->ws->ts->service;
         count(x, path);
+        if (x->ws->ts->dir != NULL && x->req.method != HTTP_GET && x->req.method != HTTP_HEAD) {
+            xchg_own_answer(x, 405, XC_OWN, "405 method not allowed", "Allow: GET, HEAD\r\n");
+            return;
+        }
+        x->ws = xchg_answerer(x, x->ws);
         xchg_enter(x, XS_PICK);
     } else if (sv_eq(path, "*")) { /* RFC 9110 9.3.7: about the server as a whole */
         xchg_own_answer(x, 200, XC_OWN, "", "");
@@ -529,6 +505,7 @@ void xchg_begin(struct xchg *x, bool bad)
 {
     struct sock *s = &x->c->s;
 
+    xchg_log_head(x);
     if (bad) {
         unsigned status = http_fault_status(x->req.fault);
 
@@ -539,6 +516,7 @@ void xchg_begin(struct xchg *x, bool bad)
                             : "");
         return;
     }
+    xchg_id_set(x);
     s->in_at = x->c->msg_at + x->req.len;
     flow_init(&x->up, s, NULL, x->req.framing, x->req.framing, x->req.length, true);
     route_request(x);
@@ -562,10 +540,10 @@ void xchg_client_gone(struct xchg *x)
 
 void xchg_client_late(struct xchg *x)
 {
-    if (x->state == XS_SEND && !x->relayed && !client_fin(x) && !x->interim)
+    if (x->state == XS_SEND && !x->relayed && !xchg_client_fin(x) && !x->interim)
         xchg_own_answer(x, 408, XC_CLIENT_TIMEOUT, "408 the request body did not come in time", "");
     else
-        xchg_fail(x, client_fin(x) ? XC_CLIENT_GONE : XC_CLIENT_TIMEOUT);
+        xchg_fail(x, xchg_client_fin(x) ? XC_CLIENT_GONE : XC_CLIENT_TIMEOUT);
 }
 
 void xchg_upstream_event(struct xchg *x)

@@ -21,6 +21,12 @@ static bool usable(void *arg, unsigned i)
     return p != a->x->avoid && pool_usable(p, a->now_ms, a->repeatable);
 }
 
+/* Files are served by the site's thread; the request counts for its service all the same. */
+const struct wservice *xchg_answerer(const struct xchg *x, const struct wservice *ws)
+{
+    return ws->ts->dir != NULL ? &x->w->site : ws;
+}
+
 /* The table may have changed since the last attempt: a backend that has left it must get nothing
  * new. */
 static void refresh_table(struct xchg *x)
@@ -35,7 +41,7 @@ static void refresh_table(struct xchg *x)
     x->wt = now;
     for (unsigned i = 0; i < now->table->services_n; i++) {
         if (now->services[i].ts->service == x->service)
-            x->ws = &now->services[i];
+            x->ws = xchg_answerer(x, &now->services[i]);
     }
 }
 
@@ -61,7 +67,10 @@ static void pick(struct xchg *x)
 static bool compose_request(struct xchg *x)
 {
     const struct client *c = x->c;
-    struct http_peer peer = {{c->peer, c->peer_n}, c->trusted};
+    struct http_peer peer = {.address = {c->peer, c->peer_n},
+                             .trusted = c->trusted,
+                             .forwarded = x->w->shared->forwarded_header,
+                             .request_id = {x->id, x->id_n}};
     struct http_out o = {.p = x->w->scratch, .cap = WORKER_SCRATCH};
 
     http_edit_request(&o, &x->req, xchg_request_buf(x), &peer, sv_of(x->pool->backend->host));
@@ -99,6 +108,7 @@ void xchg_attempt_start(struct xchg *x)
     }
     http_response_init(&x->answer, x->req.method == HTTP_HEAD);
     x->answer_at = 0;
+    xchg_log_pick(x);
     xchg_enter(x, x->u->reused ? XS_SEND : XS_CONNECT);
     if (!compose_request(x))
         xchg_own_answer(x, 431, XC_BAD_REQUEST, "431 header section is too long", "");

@@ -79,7 +79,8 @@ void xchg_own_answer(struct xchg *x, unsigned status, enum xchg_cause cause, con
         http_out_adds(&o, "\n");
     }
     flow_fini(&x->down);
-    flow_init(&x->down, &x->c->s, &x->c->s, HTTP_NO_BODY, HTTP_NO_BODY, 0, false);
+    xchg_down_init(x, &x->c->s, HTTP_NO_BODY, HTTP_NO_BODY, 0);
+    xchg_log_answer(x, status);
     flow_head(&x->down, o.p, o.n);
     xchg_enter(x, XS_ANSWER);
     /* The composed head is borrowed from the scratch area: it goes to the socket, or is copied,

@@ -23,4 +23,35 @@ void conf_check(struct conf_reader *r, const struct conf *c);
 
 bool conf_name_ok(struct sv s);
 
+/* ---- rows of conf.def ---- */
+
+struct conf_row;
+/* Reads a node into the member at dst. false after conf_bad(); the member keeps its default then.
+ */
+typedef bool conf_read_fn(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                          void *dst);
+
+struct conf_row {
+    unsigned section;
+    const char *key;
+    conf_read_fn *read;
+    size_t offset;
+    uint64_t min, max;
+    const char *absent; /* default, as written in the file */
+};
+
+/* The readers of conf.def's kinds; those of whole sections are in conf_read.c, single values in
+ * conf_value.c, addresses and lists in conf_list.c. */
+extern conf_read_fn conf_read_LISTEN, conf_read_UINT, conf_read_NAME, conf_read_ENGINE,
+    conf_read_PATH, conf_read_LOG_FORMAT, conf_read_LOG_LEVEL, conf_read_SERVICES, conf_read_STR,
+    conf_read_WORDS, conf_read_PAIRS, conf_read_VOLUMES, conf_read_STRS, conf_read_SIGNAL,
+    conf_read_DURATION, conf_read_SIZE, conf_read_MILLI, conf_read_BOOL, conf_read_ROUTES,
+    conf_read_PORT, conf_read_PORT_RANGE, conf_read_ADDRESS, conf_read_CONNECT, conf_read_HEALTH,
+    conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS, conf_read_HTTP_PATH, conf_read_TCP;
+
+/* Shared by the readers. */
+#define CONF_BAD(r, n, ...) conf_bad((r), (n)->line, (n)->column, __VA_ARGS__)
+bool conf_is_scalar(struct conf_reader *r, const struct conf_row *row, const struct ynode *n);
+void conf_set_str(char **dst, struct sv s);
+
 #endif

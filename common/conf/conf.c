@@ -74,7 +74,8 @@ static void pairs_fini(struct conf_pairs *p)
 
 static void service_fini(struct conf_service *s)
 {
-    char *const owned[] = {s->name, s->image, s->user, s->stop_signal, s->publish, s->health.path};
+    char *const owned[] = {s->name,    s->image,       s->user,      s->stop_signal,
+                           s->publish, s->health.path, s->static_dir};
     struct conf_strs *const lists[] = {&s->entrypoint, &s->command, &s->volumes,     &s->depends_on,
                                        &s->tmpfs,      &s->routes,  &s->scale.ignore};
 
@@ -99,6 +100,7 @@ void conf_free(struct conf *c)
     mem_free(c->state_dir);
     mem_free(c->docker);
     mem_free(c->network);
+    mem_free(c->access_log);
     mem_free(c);
 }
 

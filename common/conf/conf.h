@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/cidr.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
 
@@ -36,6 +37,7 @@ struct conf_pairs {
 struct conf_addr {
     char host[64]; /* IPv4 or IPv6 address, no brackets */
     uint16_t port;
+    bool proxy; /* trusted proxies begin a connection with a PROXY header */
 };
 
 enum conf_health_kind { CONF_HEALTH_NONE, CONF_HEALTH_HTTP, CONF_HEALTH_TCP };
@@ -73,15 +75,16 @@ struct conf_service {
     bool read_only, init;
     uint64_t stop_grace_ms;
     /* ours */
-    struct conf_strs routes;                  /* path prefixes; none: not reachable through lbd */
-    uint16_t port;                            /* inside the container; 0: none */
+    char *static_dir;        /* files that lbd serves itself, instead of an image; NULL: an image */
+    struct conf_strs routes; /* path prefixes; none: not reachable through lbd */
+    uint16_t port;           /* inside the container; 0: none */
     uint16_t host_port_first, host_port_last; /* 0: not published */
     char *publish;                            /* host address of published ports */
     enum conf_connect connect;
     struct conf_health health;
     struct conf_scale scale;
     uint64_t drain_ms; /* longest wait for requests in flight before a stop */
-    uint64_t connect_timeout_ms, response_timeout_ms;
+    uint64_t connect_timeout_ms, response_timeout_ms, tunnel_timeout_ms;
 };
 
 struct conf {
@@ -96,6 +99,12 @@ struct conf {
     char *network; /* name of the engine's network that all instances join; default: the project */
     enum log_format log_format;
     enum log_level log_level;
+    uint64_t client_header_timeout_ms, client_body_timeout_ms, keepalive_timeout_ms;
+    uint64_t client_min_rate; /* bytes a second; 0: any */
+    struct cidr_list trusted_proxies;
+    bool forwarded_header, request_id;
+    char *access_log; /* "off", "stderr" or a path */
+    enum log_format access_log_format;
     struct conf_service *services; /* in the file's order */
     size_t services_n;
 };

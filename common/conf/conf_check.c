@@ -16,6 +16,37 @@ static bool strs_have(const struct conf_strs *s, const char *v)
     return false;
 }
 
+/* Files need no instances, and nothing that instances have. */
+static void check_static(struct conf_reader *r, const struct conf_service *s)
+{
+    const struct {
+        const char *key;
+        bool set;
+    } keys[] = {
+        {"image", s->image != NULL},
+        {"port", s->port != 0},
+        {"host_ports", s->host_port_first != 0},
+        {"health", s->health.kind != CONF_HEALTH_NONE},
+        {"scale", s->scale.max > 1},
+        {"depends_on", s->depends_on.n > 0},
+        {"entrypoint", s->entrypoint.n > 0},
+        {"command", s->command.n > 0},
+        {"environment", s->environment.n > 0},
+        {"volumes", s->volumes.n > 0},
+        {"tmpfs", s->tmpfs.n > 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (keys[i].set)
+            BAD_SERVICE(
+                r, s,
+                "service '%s' has 'static' (files that lbd serves itself) and '%s'; remove one",
+                s->name, keys[i].key);
+    }
+    if (s->routes.n == 0)
+        BAD_SERVICE(r, s, "service '%s' has 'static' but no route; add 'route: /PATH'", s->name);
+}
+
 static void check_ports_of(struct conf_reader *r, const struct conf_service *s)
 {
     unsigned ports =
@@ -176,7 +207,10 @@ void conf_check(struct conf_reader *r, const struct conf *c)
     for (size_t i = 0; i < c->services_n; i++) {
         const struct conf_service *s = &c->services[i];
 
-        check_ports_of(r, s);
+        if (s->static_dir != NULL)
+            check_static(r, s);
+        else
+            check_ports_of(r, s);
         check_port_overlaps(r, c, i);
         check_routes(r, c, i);
         check_dependencies(r, c, s);

@@ -160,6 +160,12 @@ static void show_scaling(const json_t *s, struct buf *out)
 
     if (strcmp(mode, "fixed") == 0)
         return;
+    if (strcmp(mode, "static") == 0) {
+        (void)buf_printf(out, "%s: files of ", str_quote(sv_of(str_of(s, "name")), q, sizeof q));
+        (void)buf_printf(out, "%s, served by lbd itself, %" PRIu64 " requests\n",
+                         str_quote(sv_of(str_of(s, "static")), q, sizeof q), num_of(s, "requests"));
+        return;
+    }
     (void)buf_printf(
         out, "%s: %s, %" PRIu64 " of %" PRIu64 "..%" PRIu64 " instances, %" PRIu64 " counted",
         str_quote(sv_of(str_of(s, "name")), q, sizeof q), mode, num_of(s, "wish"), num_of(s, "min"),

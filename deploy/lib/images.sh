@@ -8,6 +8,7 @@ IMAGES_DIR=$DEPLOY_DIR/images
 POSTGRES_IMAGE=lbctl-postgres:latest
 POSTGRES_BASE=lbctl-debian-postgres:latest
 ACTS_IMAGE=acts:latest
+USERS_IMAGE=users:latest
 
 # image_inspect REFERENCE FILTER: nothing when there is no such image.
 image_inspect()
@@ -87,22 +88,35 @@ images_prune()
     done
 }
 
-# image_ensure_acts PROGRAM WORKDIR: sets image_made to true when it made it.
-image_made=false
+# image_ensure_acts BUILD WORKDIR, image_ensure_users BUILD WORKDIR: set image_made to true when they made it.
 image_ensure_acts()
 {
-    local program=$1 work=$2 input
+    image_ensure_program acts "$ACTS_IMAGE" "$@"
+}
+
+image_ensure_users()
+{
+    image_ensure_program users "$USERS_IMAGE" "$@"
+}
+
+# image_ensure_program NAME REFERENCE BUILD WORKDIR: the program of that name below BUILD, alone in an image.
+image_made=false
+image_ensure_program()
+{
+    local name=$1 reference=$2 work=$4 program input
     image_made=false
+    program=$(find "$3" -maxdepth 2 -name "$name" -type f -perm -u+x | head -n 1)
+    [[ -n $program ]] || ui_die "the build made no program $name" "see $UI_LOG" "$UI_LOG"
     rm -rf -- "$work"
     mkdir -p "$work/context"
-    ui_run "could not collect the files of the $ACTS_IMAGE image" "see below" \
+    ui_run "could not collect the files of the $reference image" "see below" \
         "$DEPLOY_LIB/rootfs.sh" "$program" "$work/context/rootfs"
-    cp -- "$IMAGES_DIR/acts/Dockerfile.scratch" "$work/context/Dockerfile"
+    cp -- "$IMAGES_DIR/$name/Dockerfile.scratch" "$work/context/Dockerfile"
     tar_stable "$work/context" "$work/context.tar"
     input=$(hash_of - <"$work/context.tar")
-    if [[ $(image_input "$ACTS_IMAGE") != "$input" ]]; then
-        ui_run "the engine could not build $ACTS_IMAGE" "see the engine's words below; is its disk full (df -h)?" \
-            image_build "$ACTS_IMAGE" "$input" acts "$work/context.tar" Dockerfile
+    if [[ $(image_input "$reference") != "$input" ]]; then
+        ui_run "the engine could not build $reference" "see the engine's words below; is its disk full (df -h)?" \
+            image_build "$reference" "$input" "$name" "$work/context.tar" Dockerfile
         # shellcheck disable=SC2034 # for the caller
         image_made=true
     fi

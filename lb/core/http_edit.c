@@ -96,6 +96,41 @@ static void add_forwarded(struct http_out *o, const struct http_head *h, const c
     }
 }
 
+/* RFC 7239 4: a value that is no token is a quoted string. */
+static void add_quoted(struct http_out *o, struct sv s)
+{
+    ADD(o, "\"");
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] == '"' || s.p[i] == '\\')
+            ADD(o, "\\");
+        http_out_add(o, s.p + i, 1);
+    }
+    ADD(o, "\"");
+}
+
+/* Forwarded (RFC 7239) with our own element at the end. */
+static void add_rfc7239(struct http_out *o, const struct http_head *h, const char *buf,
+                        const struct http_peer *peer)
+{
+    bool v6 = memchr(peer->address.p, ':', peer->address.n) != NULL;
+
+    ADD(o, "Forwarded: ");
+    for (unsigned i = 0; peer->trusted && i < h->fields_n; i++) {
+        if (h->fields[i].id == HTTP_F_FORWARDED && h->fields[i].value.n > 0) {
+            add_span(o, buf, h->fields[i].value);
+            ADD(o, ", ");
+        }
+    }
+    http_out_adds(o, v6 ? "for=\"[" : "for=");
+    http_out_add(o, peer->address.p, peer->address.n);
+    http_out_adds(o, v6 ? "]\";proto=http" : ";proto=http");
+    if (h->host.n > 0 || h->authority.n > 0) {
+        ADD(o, ";host=");
+        add_quoted(o, http_sv(buf, h->host.n > 0 ? h->host : h->authority));
+    }
+    ADD(o, "\r\n");
+}
+
 static void add_host(struct http_out *o, const struct http_head *h, const char *buf,
                      struct sv fallback)
 {
@@ -109,12 +144,16 @@ static void add_host(struct http_out *o, const struct http_head *h, const char *
     ADD(o, "\r\n");
 }
 
-static bool keeps(const struct http_head *h, const struct http_field *f, bool trusted)
+static bool keeps(const struct http_head *h, const struct http_field *f,
+                  const struct http_peer *peer)
 {
     switch (f->id) {
     case HTTP_F_FORWARDED:
+        return peer->trusted && !peer->forwarded && !f->hop;
     case HTTP_F_X_FORWARDED_PORT:
-        return trusted && !f->hop;
+        return peer->trusted && !f->hop;
+    case HTTP_F_X_REQUEST_ID:
+        return peer->request_id.n == 0 && !f->hop;
     case HTTP_F_EXPECT:
         return h->minor > 0 && !f->hop;
     default:
@@ -142,7 +181,7 @@ void http_edit_request(struct http_out *o, const struct http_head *h, const char
     ADD(o, " HTTP/1.1\r\n");
     add_host(o, h, buf, fallback_host);
     for (unsigned i = 0; i < h->fields_n; i++) {
-        if (keeps(h, &h->fields[i], peer->trusted))
+        if (keeps(h, &h->fields[i], peer))
             add_field(o, buf, &h->fields[i]);
     }
     if (h->framing == HTTP_CHUNKED) {
@@ -155,6 +194,13 @@ void http_edit_request(struct http_out *o, const struct http_head *h, const char
     if (h->upgrade)
         add_upgrade(o, h, buf);
     add_forwarded(o, h, buf, peer);
+    if (peer->forwarded)
+        add_rfc7239(o, h, buf, peer);
+    if (peer->request_id.n > 0) {
+        ADD(o, "X-Request-Id: ");
+        http_out_add(o, peer->request_id.p, peer->request_id.n);
+        ADD(o, "\r\n");
+    }
     /* RFC 9110 7.6.3 */
     if (h->minor > 0)
         ADD(o, "Via: 1.1 lbctl\r\n\r\n");

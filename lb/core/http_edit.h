@@ -19,7 +19,9 @@ void http_out_addu(struct http_out *o, uint64_t v);
 
 struct http_peer {
     struct sv address; /* of the client, as text */
-    bool trusted; /* its X-Forwarded-* and Forwarded are believed and continued, else replaced */
+    bool trusted;   /* its X-Forwarded-* and Forwarded are believed and continued, else replaced */
+    bool forwarded; /* write Forwarded (RFC 7239) too */
+    struct sv request_id; /* X-Request-Id is replaced by it; n == 0: it is left alone */
 };
 
 /* The request for a backend. `fallback_host` is for HTTP/1.0 clients that sent none. */

@@ -30,6 +30,7 @@ static const uint8_t first_of_length[] = {
     [7] = HTTP_F_TRAILER,
     [9] = HTTP_F_FORWARDED,
     [10] = HTTP_F_CONNECTION,
+    [12] = HTTP_F_X_REQUEST_ID,
     [14] = HTTP_F_CONTENT_LENGTH,
     [15] = HTTP_F_X_FORWARDED_FOR,
     [16] = HTTP_F_X_FORWARDED_HOST,

@@ -4,17 +4,21 @@
 
 static const struct {
     const char *name;
+    char letter;
     unsigned from;
 } states[XS_COUNT] = {
 #define FROM(sym) BIT(XS_##sym)
-#define XSTATE(sym, text, from_states, help) [XS_##sym] = {text, from_states},
+#define XSTATE(sym, text, letter, from_states, help) [XS_##sym] = {text, letter, from_states},
 #include "lb/core/xchg_state.def"
 #undef XSTATE
 #undef FROM
 };
 
-static const char *const causes[XC_COUNT] = {
-#define XCAUSE(sym, name, help) [XC_##sym] = name,
+static const struct {
+    const char *name;
+    char who;
+} causes[XC_COUNT] = {
+#define XCAUSE(sym, name, who, help) [XC_##sym] = {name, who},
 #include "lb/core/xchg_cause.def"
 #undef XCAUSE
 };
@@ -24,9 +28,19 @@ const char *xchg_state_name(enum xchg_state s)
     return states[s].name;
 }
 
+char xchg_state_letter(enum xchg_state s)
+{
+    return states[s].letter;
+}
+
 const char *xchg_cause_name(enum xchg_cause c)
 {
-    return causes[c];
+    return causes[c].name;
+}
+
+char xchg_cause_who(enum xchg_cause c)
+{
+    return causes[c].who;
 }
 
 bool xchg_may(enum xchg_state from, enum xchg_state to)

@@ -24,7 +24,7 @@ static void check_edit(const struct http_head *h, const char *p)
 {
     static char out[3 * HTTP_HEAD_MAX];
     struct http_out o = {.p = out, .cap = sizeof(out)};
-    struct http_peer peer = {{"10.0.0.9", 8}, true};
+    struct http_peer peer = {.address = {"10.0.0.9", 8}, .trusted = true, .forwarded = true};
     struct http_head again;
     struct sv a, b;
 

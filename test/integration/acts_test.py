@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Contract test of acts: the real program, several of them, against a real PostgreSQL started here.
+"""Contract test of acts and users: the real programs, several of them, against a real PostgreSQL started here.
 
-Usage: acts_test.py PATH-OF-ACTS [unittest arguments]
+Usage: acts_test.py PATH-OF-ACTS [unittest arguments]     (users is beside acts)
 """
 import base64
 import concurrent.futures
@@ -22,7 +22,9 @@ import time
 import unittest
 import urllib.parse
 
-ACTS = None
+from lib import contract
+
+ACTS = USERS = None
 PG_BIN = "/usr/lib/postgresql/15/bin"
 PASSWORD = "secret with 'quotes' and blanks"
 IMAGE = "d2Fsa2VkIGEgc3RyYW5nZXIgaG9tZQ=="
@@ -72,13 +74,23 @@ class Postgres:
         return subprocess.run([os.path.join(PG_BIN, program), *args], user=self.user, cwd="/", check=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more).stdout
 
-    def start(self):
+    def start(self, **settings):
+        """After a kill a child of the old server may hold its shared memory for a moment, and the new one refuses."""
+        settings = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": 60, **settings}
+
+        def is_up():
+            if self.proc is None or self.proc.poll() is not None:
+                self.launch(settings)
+            return self.is_up()
+        self.proc = None
+        wait_for("PostgreSQL accepts connections", is_up, 60)
+
+    def launch(self, settings):
         with open(os.path.join(self.dir, "log"), "a", encoding="ascii") as log:
             self.proc = subprocess.Popen(
                 [os.path.join(PG_BIN, "postgres"), "-D", self.data, "-p", str(self.port), "-k", self.dir,
-                 "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60"],
+                 *(x for key, value in settings.items() for x in ("-c", f"{key}={value}"))],
                 user=self.user, cwd="/", stdout=log, stderr=log)
-        wait_for("PostgreSQL accepts connections", self.is_up, 30)
 
     def is_up(self):
         return subprocess.run([os.path.join(PG_BIN, "pg_isready"), "-q", "-h", self.dir, "-p", str(self.port)],
@@ -128,11 +140,16 @@ class Answer:
 
 class Acts:
     """One running acts."""
+    prefix, health = "ACTS", "/_health"
+
+    @property
+    def program(self):
+        return ACTS
 
     def __init__(self, pg, wait=True, limit_files=None, **env):
-        self.env = {"ACTS_PORT": "0", "ACTS_BIND": "127.0.0.1", "ACTS_DB_HOST": "127.0.0.1",
-                    "ACTS_DB_PORT": str(pg.port), "ACTS_DB_USER": "app",
-                    "ACTS_DB_PASSWORD_FILE": pg.password_file}
+        self.env = {f"{self.prefix}_{key}": value for key, value in {
+            "PORT": "0", "BIND": "127.0.0.1", "DB_HOST": "127.0.0.1", "DB_PORT": str(pg.port), "DB_USER": "app",
+            "DB_PASSWORD_FILE": pg.password_file}.items()}
         for key in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if key in os.environ:
                 self.env[key] = os.environ[key]
@@ -141,13 +158,13 @@ class Acts:
         self.log = os.fdopen(fd, "wb")
         self.began = time.monotonic()
         limit = ["prlimit", f"--nofile={limit_files}:{limit_files}"] if limit_files else []
-        self.proc = subprocess.Popen([*limit, ACTS], env={"PATH": os.environ["PATH"], **self.env}, stderr=self.log,
+        self.proc = subprocess.Popen([*limit, self.program], env={"PATH": os.environ["PATH"], **self.env}, stderr=self.log,
                                      stdout=self.log)
         wait_for("acts has started", lambda: "started" in self.text() or self.proc.poll() is not None, 10)
         assert self.proc.poll() is None, self.text()
         self.port = int(re.search(r"started: .*port=(\d+)", self.text()).group(1))
         if wait:
-            wait_for("acts is healthy", lambda: self.get("/_health").status == 200, 15)
+            wait_for("it is healthy", lambda: self.get(self.health).status in (200, 204), 15)
 
     def text(self):
         with open(self.log_path, encoding="utf-8") as f:
@@ -205,6 +222,15 @@ class Acts:
         return status
 
 
+class Users(Acts):
+    """One running users. It has no health route; the list of users tells as much."""
+    prefix, health = "USERS", "/users"
+
+    @property
+    def program(self):
+        return USERS
+
+
 def act(act_id, category, **more):
     a = {"actId": act_id, "username": "meera", "timestamp": TIME, "caption": "any", "categoryName": category,
          "imgB64": IMAGE}
@@ -259,6 +285,81 @@ class ContractCase(unittest.TestCase):
 
     def list(self, category, query=""):
         return self.acts.get(f"/categories/{quote(category)}/acts{query}")
+
+
+class Table(unittest.TestCase):
+    """Every row of the contract, users asked live; the programs' memory is judged by a sanitizer where there is one."""
+
+    def test_every_row(self):
+        PG.psql("CREATE DATABASE contract", database="postgres")
+        u = Users(PG, USERS_DB_NAME="contract")
+        a = Acts(PG, ACTS_DB_NAME="contract", ACTS_USERS_URL=f"http://127.0.0.1:{u.port}")
+        ports = {"acts": a.port, "acts!": a.port, "users": u.port, "users!": u.port}
+        for _ in range(2):  # the rows clean up behind themselves
+            faults, seen = contract.walk(contract.table(), ports)
+            self.assertEqual(faults, [], f"{len(faults)} of {len(seen)} rows")
+        self.assertEqual((a.stop(), u.stop()), (0, 0))
+        PG.psql("DROP DATABASE contract", database="postgres")
+
+
+class Names(unittest.TestCase):
+    """users, several of them on one database."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.all = [Users(PG) for _ in range(3)]
+
+    @classmethod
+    def tearDownClass(cls):
+        assert [u.stop() for u in cls.all] == [0] * 3
+
+    def add(self, name, by=0):
+        return self.all[by].post("/users", {"username": name, "password": contract.SHA1}).status
+
+    def test_one_name_at_once(self):
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            for i in range(50):
+                got = list(pool.map(lambda k, i=i: self.add(f"race {i}", k), range(3)))
+                self.assertEqual(sorted(got), [201, 400, 400])
+        self.assertEqual([n for n in self.all[1].get("/users").json if n.startswith("race ")],
+                         [f"race {i}" for i in range(50)])
+
+    def test_deleted_through_another(self):
+        self.assertEqual(self.add("short"), 201)
+        self.assertEqual(self.all[1].delete("/users/short").status, 200)
+        self.assertEqual(self.all[2].delete("/users/short").status, 400)
+        self.assertEqual(self.add("short"), 201)
+
+    def test_counter_is_shared_and_apart_from_acts(self):
+        a = Acts(PG)
+        self.assertEqual(self.all[0].delete("/_count").status, 200)
+        a.delete("/_count")
+        for u in self.all:
+            u.get("/users")
+        self.assertEqual([u.get("/_count").json for u in self.all], [[3]] * 3)
+        self.assertEqual(a.get("/_count").json, [0])
+        self.assertEqual(a.stop(), 0)
+
+    def test_a_name_of_any_length_is_found_by_its_whole_text(self):
+        long = "m" * 200_000
+        self.assertEqual([self.add(long), self.add(long), self.add(long + "m")], [201, 400, 201])
+        self.assertIn(long, self.all[1].get("/users").json)
+
+    def test_root_serves_without_a_database(self):
+        class Nowhere:
+            port, password_file = free_port(), PG.password_file
+        u = Users(Nowhere, wait=False)
+        for path, want in [("/", 200), ("/users", 503), ("/_count", 503), ("/_health", 404), ("/_crash", 404)]:
+            self.assertEqual(u.get(path).status, want, path)
+        self.assertEqual(u.stop(), 0)
+
+    def test_help_shows_its_own_variables(self):
+        got = subprocess.run([USERS, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        self.assertIn("USERS_DB_HOST", got)
+        self.assertNotIn("USERS_USERS_URL", got)
+        got = subprocess.run([USERS], env={}, stderr=subprocess.PIPE, check=False, timeout=10)
+        self.assertEqual(got.returncode, 64)
+        self.assertIn("USERS_DB_HOST", got.stderr.decode())
 
 
 class Categories(ContractCase):
@@ -414,8 +515,11 @@ class Uploads(ContractCase):
         name = self.category()
         body = json.dumps(act(Ids.new(), name)).encode()
         head = f"POST {API}/acts HTTP/1.1\r\nHost: a\r\nConnection: close\r\n".encode()
-        got = self.acts.raw(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        self.assertIn(b" 201 ", got)
+        with socket.create_connection(("127.0.0.1", self.acts.port), 5) as s:
+            s.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+            self.assertEqual(s.recv(1000), b"HTTP/1.1 100 Continue\r\n\r\n")
+            s.sendall(body)
+            self.assertIn(b" 201 ", s.recv(1000))
         body = json.dumps(act(Ids.new(), name)).encode()
         chunks = b"".join(b"%x\r\n%s\r\n" % (len(body[i:i + 7]), body[i:i + 7]) for i in range(0, len(body), 7))
         got = self.acts.raw(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n")
@@ -531,10 +635,6 @@ class Methods(ContractCase):
 class RawHttp(ContractCase):
     """What evhttp lets through, on a raw socket."""
 
-    def status(self, data):
-        got = self.acts.raw(data, timeout=3)
-        return int(got.split(b" ", 2)[1]) if got.startswith(b"HTTP/1.") else None
-
     def test_refused(self):
         get = b"GET /api/v1/categories HTTP/1.1\r\n"
         post = b"POST /api/v1/categories HTTP/1.1\r\nHost: a\r\n"
@@ -557,7 +657,10 @@ class RawHttp(ContractCase):
                 ("many fields", get + b"Host: a\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
         ]:
             with self.subTest(name=name):
-                self.assertEqual(self.status(data), want)
+                got = self.acts.raw(data, timeout=3)
+                self.assertTrue(got.startswith(b"HTTP/1."), got)
+                self.assertEqual(int(got.split(b" ", 2)[1]), want)
+                self.assertEqual(got.count(b"Access-Control-Allow-Origin: *\r\n"), 1)
         self.assertEqual(self.acts.get("/_health").status, 200)
 
     def test_unread_body_is_no_request(self):
@@ -637,10 +740,11 @@ class Several(unittest.TestCase):
 
     def test_one_id_at_once(self):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            for _ in range(100):
+            for k in range(500):
                 one = Ids.new()
-                got = list(pool.map(lambda a, i=one: a.post("/acts", act(i, "shared")).status, self.all))
-                self.assertEqual(sorted(got), [201, 400, 400, 400])
+                who = self.all if k % 5 == 0 else (self.all[k % 4], self.all[(k + 1 + k // 4 % 3) % 4])
+                got = list(pool.map(lambda a, i=one: a.post("/acts", act(i, "shared")).status, who))
+                self.assertEqual(sorted(got), [201] + [400] * (len(who) - 1))
 
     def test_one_category_at_once(self):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -758,6 +862,7 @@ class Life(unittest.TestCase):
             PG.start()
             wait_for("healthy again", lambda: a.get("/_health").status == 200, 10)
             got = a.get("/categories/kept/acts")
+            self.assertEqual(got.status, 200, (got.body, a.text()[-2000:]))
             self.assertEqual(got.json[0]["actId"], one)
             self.assertEqual(a.post("/acts/upvote", [one]).status, 200)
         self.assertEqual(a.stop(), 0)
@@ -779,14 +884,16 @@ class Life(unittest.TestCase):
 
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
             loads = [pool.submit(load, two[i % 2]) for i in range(6)]
-            for _ in range(3):
+            try:
+                for _ in range(3):
+                    before = len(stored)
+                    wait_for("uploads", lambda before=before: len(stored) > before + 50)
+                    PG.kill()
+                    PG.start()
                 before = len(stored)
-                wait_for("uploads", lambda before=before: len(stored) > before + 50)
-                PG.kill()
-                PG.start()
-            before = len(stored)
-            wait_for("uploads again", lambda: len(stored) > before + 50)
-            stop.set()
+                wait_for("uploads again", lambda: len(stored) > before + 50)
+            finally:
+                stop.set()
             for done in loads:
                 done.result()
         there = set(PG.psql("SELECT id FROM acts.act").split())
@@ -840,6 +947,88 @@ class Life(unittest.TestCase):
         wait_for("the schema is back", lambda: a.get("/categories").status == 204)
         self.assertEqual(a.stop(), 0)
         PG.psql("DROP DATABASE anew", database="postgres")
+
+    def test_database_is_out_of_connections(self):
+        PG.stop()
+        PG.start(max_connections=3, superuser_reserved_connections=0, max_wal_senders=0)
+        try:
+            a = Acts(PG)
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:  # a pool of four, but only two are to be had
+                got = list(pool.map(lambda i: a.get("/categories").status, range(200)))
+            self.assertLessEqual(set(got), {200, 204})
+            self.assertEqual(a.get("/_health").status, 200)
+            late = Acts(PG, wait=False)
+            for path, want in [("/_health", 500), ("/categories", 503)]:
+                began = time.monotonic()
+                self.assertEqual(late.get(path).status, want)
+                self.assertLess(time.monotonic() - began, 4)
+            self.assertEqual(a.stop(), 0)
+            wait_for("the other is healthy", lambda: late.get("/_health").status == 200, 10)
+            self.assertIn(late.get("/categories").status, (200, 204))
+            self.assertEqual(late.stop(), 0)
+        finally:
+            PG.stop()
+            PG.start()
+
+    @unittest.skipUnless(os.geteuid() == 0, "mounts a small file system")
+    def test_disk_is_full(self):
+        small = os.path.join(PG.dir, "small")
+        os.mkdir(small)
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", small], check=False,
+                               stderr=subprocess.DEVNULL)
+        if mount.returncode != 0:
+            os.rmdir(small)
+            self.skipTest("may not mount a small file system")
+        try:
+            shutil.chown(small, PG.user, PG.user)
+            PG.psql(f"CREATE TABLESPACE small LOCATION '{small}'", database="postgres")
+            PG.psql("CREATE DATABASE small TABLESPACE small", database="postgres")
+            a = Acts(PG, ACTS_DB_NAME="small")
+            a.post("/categories", ["full"])
+            picture, stored, status = "A" * (1 << 20), [], 201
+            while status == 201 and len(stored) < 100:
+                one = Ids.new()
+                status = a.post("/acts", act(one, "full", imgB64=picture)).status
+                if status == 201:
+                    stored.append(one)
+            self.assertEqual(status, 503)
+            self.assertGreater(len(stored), 3)
+            self.assertEqual(a.get("/categories").json, {"full": len(stored)})
+            self.assertIn(a.get("/_health").status, (200, 500))  # its row is there already: it may still be written
+            subprocess.run(["mount", "-o", "remount,size=96m", small], check=True)
+            self.assertEqual(a.post("/acts", act(Ids.new(), "full", imgB64=picture)).status, 201)
+            wait_for("healthy", lambda: a.get("/_health").status == 200)
+            self.assertEqual(a.stop(), 0)
+            PG.psql("DROP DATABASE small", database="postgres")
+            PG.psql("DROP TABLESPACE small", database="postgres")
+        finally:
+            subprocess.run(["umount", "-l", small], check=False)
+
+    def test_memory_is_short(self):
+        """Bodies that do not fit are refused or cut off; the process stays, and serves what fits."""
+        a = Acts(PG)
+        a.post("/categories", ["short"])
+        with open(f"/proc/{a.proc.pid}/status", encoding="ascii") as f:
+            size = int(re.search(r"VmSize:\s+(\d+)", f.read()).group(1)) * 1024
+        if size > 1 << 40:
+            self.assertEqual(a.stop(), 0)
+            self.skipTest("a sanitizer takes terabytes of addresses")
+        subprocess.run(["prlimit", f"--as={size + (24 << 20)}", "--pid", str(a.proc.pid)], check=True)
+        large = json.dumps(act(Ids.new(), "short", imgB64="A" * (12 << 20)))
+
+        def upload(_):
+            try:
+                return a.post("/acts", large).status
+            except (OSError, http.client.HTTPException):
+                return 0
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            got = set(pool.map(upload, range(8)))
+        self.assertLessEqual(got, {0, 201, 400, 413, 500, 503})
+        self.assertIsNone(a.proc.poll(), a.text())
+        self.assertEqual(a.get("/_health").status, 200)
+        self.assertEqual(a.post("/acts", act(Ids.new(), "short")).status, 201)
+        self.assertEqual(a.stop(), 0)
 
     def test_queue_is_bounded(self):
         a = Acts(PG, ACTS_DB_POOL="1", ACTS_DB_QUEUE="2", ACTS_DB_TIMEOUT_MS="1500")
@@ -996,10 +1185,11 @@ class UserCheck(unittest.TestCase):
 
 
 def main():
-    global ACTS, PG
+    global ACTS, USERS, PG
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     ACTS = os.path.abspath(sys.argv[1])
+    USERS = os.path.join(os.path.dirname(ACTS), "users")
     if not os.path.exists(os.path.join(PG_BIN, "postgres")):
         print("skipped: PostgreSQL 15 is not installed (package postgresql-15)")
         sys.exit(77)

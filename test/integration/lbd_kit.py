@@ -19,13 +19,13 @@ BUILD = os.environ.get("LBCTL_BUILD_DIR", "build/dev")
 BASE_PORT = int(os.environ.get("LBCTL_TEST_LBD_PORT", "20000"))
 CONF = "listen: 127.0.0.1:%d\nservices:\n  app:\n    image: app:latest\n    route: /api/v1\n    port: 80\n" \
        "    host_ports: 20990-20999\n    health: { path: /api/v1/_health }\n"
-_next_port = [BASE_PORT + os.getpid() % 40 * 20]
+_next_port = [BASE_PORT + os.getpid() * 37 % 1000]  # two runs side by side begin apart
 
 
 def free_port():
     """A port of our range that nobody has."""
     for _ in range(1000):
-        _next_port[0] = BASE_PORT + (_next_port[0] + 1 - BASE_PORT) % 1000
+        _next_port[0] = BASE_PORT + (_next_port[0] + 1 - BASE_PORT) % 990  # the last ten are the host_ports of CONF
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

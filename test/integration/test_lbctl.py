@@ -53,6 +53,8 @@ class Lbctl(case.Case):
         self.members(s, SERVICE, "service")
         self.assertEqual((s["name"], s["routes"], s["wish"], s["ready"], s["min"], s["max"]),
                          ("app", ["/api/v1"], 2, 2, 1, 4))
+        for name in ("p50_ms", "p99_ms"):
+            self.assertIsInstance(s[name], (float, type(None)), name)
         self.assertIn(s["scaling"]["clock"], ("armed", "unarmed", "off"))
         for name in ("next_decision_ms", "count", "would_be", "last"):
             self.assertIn(name, s["scaling"])

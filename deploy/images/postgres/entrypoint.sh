@@ -107,7 +107,7 @@ refuse_strangers()
     if cluster_exists || [[ -e $marker ]]; then
         return 0
     fi
-    first=$(strangers | head -n 1)
+    first=$(strangers | sed -n 1p) # reads all: head would leave the writer to SIGPIPE, and end the script without a word
     [[ -z $first ]] || die "'$PGDATA' holds no cluster but is not empty (${first##*/}); mount an empty volume"
 }
 

@@ -20,6 +20,7 @@ BUILD = os.path.abspath(os.environ.get("LBCTL_BUILD_DIR", os.path.join(SOURCE, "
 PORT_FIRST, PORT_STEP, PORT_BLOCKS = 23000, 40, 25
 
 ACTS_IMAGE = os.environ.get("LBCTL_TEST_ACTS_IMAGE", "acts:latest")
+USERS_IMAGE = os.environ.get("LBCTL_TEST_USERS_IMAGE", "users:latest")
 POSTGRES_IMAGE = os.environ.get("LBCTL_TEST_POSTGRES_IMAGE", "lbctl-postgres:latest")
 
 _count = 0
@@ -151,6 +152,11 @@ class Daemon:
                     return int(line.split()[1])
         return 0
 
+    def sanitized(self):
+        """Built with a sanitizer, which needs memory of its own."""
+        with open(f"/proc/{self.pid}/maps", encoding="ascii", errors="replace") as f:
+            return re.search(r"lib(a|t|ub)san", f.read()) is not None
+
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
@@ -160,11 +166,12 @@ class Stack:
 
     app={...}   a service `app` of the misbehaving application, routed at /api/v1
     acts={...}  the services `postgres` and `acts` of the assignment
+    users={...} with acts: the service `users` too, on port users_port, and acts asks it at each upload
     extra       more lines below `services:`; @IMAGE@, @PORTS@ (ten more) and @LOG@ are replaced
 
     The dictionaries override keys of the service (scale, health, drain, environment, ...)."""
 
-    def __init__(self, app=None, acts=None, extra="", workers=4, listen=None, host_first=None, docker=None):
+    def __init__(self, app=None, acts=None, extra="", workers=4, listen=None, host_first=None, docker=None, users=None):
         global _count
         _count += 1
         self.project = f"lbt-{os.getpid()}-{_count}"
@@ -179,6 +186,7 @@ class Stack:
         self.port = listen or self.ports.first
         self.host_first = host_first or self.ports.first + 10
         self.other_first = self.ports.first + 20  # for `extra`
+        self.users_port = self.ports.first + 30
         self.service = "acts" if acts is not None else "app"
         self.config = self.dir + "/lbctl.yaml"
         self.lbd = self.ctld = None
@@ -187,13 +195,13 @@ class Stack:
         self._marks = {}
         self._cli = None
         self.docker = (docker or engine.SOCKET).replace("@DIR@", self.dir)
-        self.write_config(self._text(app, acts, extra, workers))
+        self.write_config(self._text(app, acts, users, extra, workers))
         atexit.register(self.close)
         self.closed = False
 
     # ---- configuration ----
 
-    def _text(self, app, acts, extra, workers):
+    def _text(self, app, acts, users, extra, workers):
         text = textwrap.dedent(f"""\
             listen: 127.0.0.1:{self.port}
             workers: {workers}
@@ -235,7 +243,8 @@ class Stack:
             })
             keys = {
                 "image": ACTS_IMAGE,
-                "environment": '{ ACTS_DB_HOST: postgres, ACTS_DB_USER: app, ACTS_DB_NAME: app, ACTS_USERS_URL: "", '
+                "environment": "{ ACTS_DB_HOST: postgres, ACTS_DB_USER: app, ACTS_DB_NAME: app, "
+                               f'ACTS_USERS_URL: "{"" if users is None else "http://users/api/v1/users"}", '
                                "ACTS_DB_PASSWORD_FILE: /run/secrets/postgres-password }",
                 "volumes": f"[{secret}]",
                 "mem_limit": "256m",
@@ -250,6 +259,23 @@ class Stack:
                 "drain": "30s",
             }
             text += service_text("acts", {**keys, **acts})
+        if users is not None:
+            keys = {
+                "image": USERS_IMAGE,
+                "environment": "{ USERS_DB_HOST: postgres, USERS_DB_USER: app, USERS_DB_NAME: app, "
+                               "USERS_DB_PASSWORD_FILE: /run/secrets/postgres-password }",
+                "volumes": f"[{secret}]",
+                "stop_grace_period": "5s",
+                "depends_on": "[postgres]",
+                "route": "/api/v1/users",
+                "port": "80",
+                "host_ports": f"{self.users_port}",
+                "publish": "127.0.0.1",
+                "health": "{ path: /, interval: 1s, timeout: 1s, fall: 3, rise: 1, start_period: 30s }",
+                "scale": "{ min: 1, max: 1 }",
+                "drain": "5s",
+            }
+            text += service_text("users", {**keys, **users})
         for word, value in (("@PORTS@", f"{self.other_first}-{self.other_first + 9}"), ("@LOG@", self.log_dir),
                             ("@IMAGE@", app_image() if "@IMAGE@" in extra else "")):
             extra = extra.replace(word, value)

@@ -192,13 +192,58 @@ static void a_name_is_found_exactly(void **state)
     }
 }
 
+#define HASH "d56224b0b0949fab9a2d2f4d6ad0da84deebc172"
+
+static const struct {
+    const char *text, *why; /* NULL: valid */
+} users[] = {
+    {"{\"username\": \"meera\", \"password\": \"" HASH "\"}", NULL},
+    {"{\"x\": [{}], \"password\": \"" HASH "\", \"username\": \"m\"}", NULL},
+    {"{\"username\": \"a\", \"username\": \"meera\", \"password\": \"" HASH "\"}", NULL},
+    {"{\"username\": \"' \\\" / %\", \"password\": \"" HASH "\"}", NULL},
+    {"{\"username\": \"\", \"password\": \"" HASH "\"}", "username"},
+    {"{\"username\": 7, \"password\": \"" HASH "\"}", "username"},
+    {"{\"username\": null, \"password\": \"" HASH "\"}", "username"},
+    {"{\"password\": \"" HASH "\"}", "username"},
+    {"{\"username\": \"a\\u0000\", \"password\": \"" HASH "\"}", "NUL"},
+    {"{\"username\": \"meera\"}", "password"},
+    {"{\"username\": \"meera\", \"password\": 7}", "password"},
+    {"{\"username\": \"meera\", \"password\": null}", "password"},
+    {"{\"username\": \"meera\", \"password\": \"" HASH "\\n\"}", "password"},
+    {"[]", "object"},
+    {"null", "object"},
+    {"", "cut off"},
+    {"{\"username\": \"meera\", \"password\": \"" HASH "\"", "cut off"},
+    {"{\"username\": \"meera\", \"password\": \"" HASH "\"} {}", "text after"},
+};
+
+static void users_are_judged(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+        char buf[256];
+        size_t n = strlen(users[i].text);
+        struct user_in in;
+        struct err e = {""};
+        bool ok;
+
+        memcpy(buf, users[i].text, n);
+        ok = body_user(buf, n, &in, &e);
+        if (ok != (users[i].why == NULL))
+            fail_msg("row '%s': %s", users[i].text, ok ? "accepted" : e.msg);
+        if (ok)
+            assert_true(sv_eq(in.password, HASH) && in.name.n > 0);
+        else
+            ROW_HAS_STR(users[i].text, e.msg, users[i].why);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(uploads_are_judged),
-        cmocka_unit_test(an_upload_is_read),
-        cmocka_unit_test(arrays_of_one_are_read),
-        cmocka_unit_test(a_name_is_found_exactly),
+        cmocka_unit_test(uploads_are_judged),     cmocka_unit_test(an_upload_is_read),
+        cmocka_unit_test(arrays_of_one_are_read), cmocka_unit_test(a_name_is_found_exactly),
+        cmocka_unit_test(users_are_judged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

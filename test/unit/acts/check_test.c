@@ -177,12 +177,38 @@ static void text_has_no_nul(void **state)
     assert_false(check_text(sv_of("\xff")));
 }
 
+static const struct {
+    const char *name, *text;
+    bool want;
+} hashes[] = {
+    {"lower case", "d56224b0b0949fab9a2d2f4d6ad0da84deebc172", true},
+    {"upper case", "D56224B0B0949FAB9A2D2F4D6AD0DA84DEEBC172", true},
+    {"mixed case", "d56224b0b0949fab9a2d2f4d6ad0da84DEEBC172", true},
+    {"39 digits", "d56224b0b0949fab9a2d2f4d6ad0da84deebc17", false},
+    {"41 digits", "d56224b0b0949fab9a2d2f4d6ad0da84deebc1722", false},
+    {"none", "", false},
+    {"a g", "d56224b0b0949fab9a2d2f4d6ad0da84deebc17g", false},
+    {"0x", "0x6224b0b0949fab9a2d2f4d6ad0da84deebc172", false},
+    {"a sign", "+56224b0b0949fab9a2d2f4d6ad0da84deebc172", false},
+    {"an underscore", "d5_224b0b0949fab9a2d2f4d6ad0da84deebc172", false},
+    {"a blank", " d56224b0b0949fab9a2d2f4d6ad0da84deebc17", false},
+    {"a line end in place of a digit", "d56224b0b0949fab9a2d2f4d6ad0da84deebc17\n", false},
+    {"a line end after", "d56224b0b0949fab9a2d2f4d6ad0da84deebc172\n", false},
+};
+
+static void passwords_are_sha1(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(hashes); i++)
+        ROW_EQ_U64(hashes[i].name, check_sha1(sv_of(hashes[i].text)), hashes[i].want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_whole_numbers),    cmocka_unit_test(times_are_real),
         cmocka_unit_test(images_are_strict_base64), cmocka_unit_test(percent_is_decoded),
-        cmocka_unit_test(text_has_no_nul),
+        cmocka_unit_test(text_has_no_nul),          cmocka_unit_test(passwords_are_sha1),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

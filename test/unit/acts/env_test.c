@@ -74,12 +74,30 @@ static void unknown_names_get_a_hint(void **state)
     assert_true(env_all_known("ACTS", good, &e));
 }
 
+static void variables_of_one_program_are_unknown_to_the_other(void **state)
+{
+    char *acts[] = {GOOD, "ACTS_USERS_URL=http://users", NULL};
+    char *users[] = {"USERS_DB_HOST=db", "USERS_DB_USER=app", "USERS_USERS_URL=http://users", NULL};
+    struct err e = {""};
+    struct env v;
+
+    (void)state;
+    assert_true(env_all_known("ACTS", acts, &e));
+    assert_false(env_all_known("USERS", users, &e));
+    ROW_HAS_STR("users", e.msg, "USERS_USERS_URL is not known");
+    assert_true(env_read("USERS", users, &v, &e));
+    assert_string_equal(v.users_url, "");
+    assert_string_equal(v.db_host, "db");
+    env_fini(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_checked),
         cmocka_unit_test(defaults_are_documented_ones),
         cmocka_unit_test(unknown_names_get_a_hint),
+        cmocka_unit_test(variables_of_one_program_are_unknown_to_the_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -192,12 +192,43 @@ static void a_cut_text_is_an_error(void **state)
     assert_string_equal(got, "{k[nst{k0}]}.");
 }
 
+/* Strings are read in words of eight bytes where nothing special is in them: any byte at any place.
+ */
+static void every_byte_is_seen_at_every_place(void **state)
+{
+    enum { LEN = 25 };
+
+    (void)state;
+    for (size_t at = 0; at < LEN; at++) {
+        for (unsigned c = 0; c < 256; c++) {
+            char text[LEN + 2];
+            struct jscan j;
+            enum jtok tok = JT_ERROR;
+            bool good = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+
+            memset(text, 'x', sizeof(text));
+            text[0] = text[LEN + 1] = '"';
+            text[1 + at] = (char)c;
+            jscan_init(&j, text, sizeof(text));
+            tok = jscan_next(&j);
+            if (tok == JT_STR && (j.text.n != LEN || (unsigned char)j.text.p[at] != c))
+                tok = JT_ERROR;
+            if ((tok == JT_STR && jscan_next(&j) == JT_END) != good)
+                fail_msg("byte 0x%02x at %zu: %s", c, at, good ? "refused" : "accepted");
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grammar_is_strict),       cmocka_unit_test(strings_are_decoded_in_place),
-        cmocka_unit_test(numbers_keep_their_text), cmocka_unit_test(depth_is_limited),
-        cmocka_unit_test(values_are_skipped),      cmocka_unit_test(a_cut_text_is_an_error),
+        cmocka_unit_test(every_byte_is_seen_at_every_place),
+        cmocka_unit_test(grammar_is_strict),
+        cmocka_unit_test(strings_are_decoded_in_place),
+        cmocka_unit_test(numbers_keep_their_text),
+        cmocka_unit_test(depth_is_limited),
+        cmocka_unit_test(values_are_skipped),
+        cmocka_unit_test(a_cut_text_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,8 +12,8 @@
 MARK(service_root)
 MARK(service_health)
 MARK(service_crash)
-MARK(count_get)
-MARK(count_reset)
+MARK(answer_count)
+MARK(answer_count_reset)
 MARK(categories_list)
 MARK(categories_add)
 MARK(categories_delete)
@@ -23,19 +23,27 @@ MARK(acts_add)
 MARK(acts_upvote)
 MARK(acts_delete)
 MARK(acts_total)
+MARK(accounts_list)
+MARK(accounts_add)
+MARK(accounts_delete)
 
-static const struct route table[] = {
 #define ROUTE(pattern, counted, get, post, del) {pattern, counted, get, post, del},
+static const struct route table[] = {
 #include "acts-service/routes.def"
-#undef ROUTE
 };
+static const struct route users[] = {
+#include "acts-service/users_routes.def"
+};
+#undef ROUTE
 
-static const struct {
+struct row {
     const char *path;
     const char *pattern; /* NULL: no route */
     const char *param;
     route_fn *get, *post, *del;
-} rows[] = {
+};
+
+static const struct row rows[] = {
     {"/", "/", "", service_root, NULL, NULL},
     {"/api/v1/categories", "/api/v1/categories", "", categories_list, categories_add, NULL},
     {"/api/v1/categories/", "/api/v1/categories", "", categories_list, categories_add, NULL},
@@ -58,7 +66,7 @@ static const struct {
     {"/api/v1/acts/upvote", "/api/v1/acts/upvote", "", NULL, acts_upvote, NULL},
     {"/api/v1/acts/upvote/", "/api/v1/acts/upvote", "", NULL, acts_upvote, NULL},
     {"/api/v1/acts/count", "/api/v1/acts/count", "", acts_total, NULL, NULL},
-    {"/api/v1/_count", "/api/v1/_count", "", count_get, NULL, count_reset},
+    {"/api/v1/_count", "/api/v1/_count", "", answer_count, NULL, answer_count_reset},
     {"/api/v1/_health", "/api/v1/_health", "", service_health, NULL, NULL},
     {"/api/v1/_crash", "/api/v1/_crash", "", NULL, service_crash, NULL},
     {"/api/v1", NULL, NULL, NULL, NULL, NULL},
@@ -74,37 +82,59 @@ static const struct {
     {"", NULL, NULL, NULL, NULL, NULL},
 };
 
+static const struct row users_rows[] = {
+    {"/", "/", "", service_root, NULL, NULL},
+    {"/api/v1/_count", "/api/v1/_count", "", answer_count, NULL, answer_count_reset},
+    {"/api/v1/users", "/api/v1/users", "", accounts_list, accounts_add, NULL},
+    {"/api/v1/users/", "/api/v1/users", "", accounts_list, accounts_add, NULL},
+    {"/api/v1/users/a%2Fb", "/api/v1/users/*", "a%2Fb", NULL, NULL, accounts_delete},
+    {"/api/v1/users/a/b", NULL, NULL, NULL, NULL, NULL},
+    {"/api/v1/usersx", NULL, NULL, NULL, NULL, NULL},
+    {"/api/v1/_health", NULL, NULL, NULL, NULL, NULL},
+    {"/api/v1/_crash", NULL, NULL, NULL, NULL, NULL},
+    {"/api/v1/acts", NULL, NULL, NULL, NULL, NULL},
+};
+
+static void check_row(const struct row *row, const struct route *routes, size_t n)
+{
+    struct sv param = {"", 0};
+    const struct route *r = router_find(routes, n, sv_of(row->path), &param);
+
+    ROW_EQ_STR(row->path, r != NULL ? r->pattern : "none",
+               row->pattern != NULL ? row->pattern : "none");
+    if (r == NULL)
+        return;
+    if (!sv_eq(param, row->param))
+        fail_msg("row '%s': parameter '%.*s'", row->path, (int)param.n, param.p);
+    if (router_method(r, METHOD_GET) != row->get || router_method(r, METHOD_HEAD) != row->get ||
+        router_method(r, METHOD_POST) != row->post || router_method(r, METHOD_DELETE) != row->del ||
+        router_method(r, METHOD_OTHER) != NULL)
+        fail_msg("row '%s': wrong handler", row->path);
+}
+
 static void paths_find_their_route(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct sv param = {"", 0};
-        const struct route *r = router_find(table, ARRAY_LEN(table), sv_of(rows[i].path), &param);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        check_row(&rows[i], table, ARRAY_LEN(table));
+    for (size_t i = 0; i < ARRAY_LEN(users_rows); i++)
+        check_row(&users_rows[i], users, ARRAY_LEN(users));
+}
 
-        ROW_EQ_STR(rows[i].path, r != NULL ? r->pattern : "none",
-                   rows[i].pattern != NULL ? rows[i].pattern : "none");
-        if (r == NULL)
-            continue;
-        if (!sv_eq(param, rows[i].param))
-            fail_msg("row '%s': parameter '%.*s'", rows[i].path, (int)param.n, param.p);
-        if (router_method(r, METHOD_GET) != rows[i].get ||
-            router_method(r, METHOD_HEAD) != rows[i].get ||
-            router_method(r, METHOD_POST) != rows[i].post ||
-            router_method(r, METHOD_DELETE) != rows[i].del ||
-            router_method(r, METHOD_OTHER) != NULL)
-            fail_msg("row '%s': wrong handler", rows[i].path);
-    }
+static void check_counted(const struct route *r)
+{
+    bool own = strcmp(r->pattern, "/") == 0 || strncmp(r->pattern, "/api/v1/_", 9) == 0;
+
+    ROW_EQ_U64(r->pattern, r->counted, !own);
 }
 
 static void counted_are_the_api_routes_only(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        bool own =
-            strcmp(table[i].pattern, "/") == 0 || strncmp(table[i].pattern, "/api/v1/_", 9) == 0;
-
-        ROW_EQ_U64(table[i].pattern, table[i].counted, !own);
-    }
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        check_counted(&table[i]);
+    for (size_t i = 0; i < ARRAY_LEN(users); i++)
+        check_counted(&users[i]);
 }
 
 static void allow_names_the_methods(void **state)
@@ -113,8 +143,9 @@ static void allow_names_the_methods(void **state)
 
     (void)state;
     assert_string_equal(
-        router_allow(&(struct route){.get = count_get, .post = acts_add, .del = count_reset}, buf,
-                     sizeof(buf)),
+        router_allow(
+            &(struct route){.get = answer_count, .post = acts_add, .del = answer_count_reset}, buf,
+            sizeof(buf)),
         "GET, HEAD, POST, DELETE, OPTIONS");
     assert_string_equal(router_allow(&(struct route){.post = acts_add}, buf, sizeof(buf)),
                         "POST, OPTIONS");

@@ -44,6 +44,18 @@ static const struct {
      "listed twice"},
     {"route without slash", TABLE(1, ROUTE("api"), ""), "must begin with /"},
     {"route twice", TABLE(1, ROUTE("/a") "," ROUTE("/a/"), ""), "listed twice"},
+    {"files",
+     "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"static\":\"/srv\","
+     "\"backends\":[]}]}",
+     NULL},
+    {"files and backends",
+     "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"static\":\"/srv\","
+     "\"backends\":[" BACKEND(0, "i", 1) "]}]}",
+     "must be an absolute path, without backends"},
+    {"files of a relative path",
+     "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"static\":\"srv\","
+     "\"backends\":[]}]}",
+     "must be an absolute path, without backends"},
     {"service twice",
      "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"backends\":[]},{\"name\":"
      "\"a\",\"routes\":[],\"backends\":[]}]}",

@@ -9,6 +9,7 @@
 #include "common/base/str.h"
 #include "common/conf/conf.h"
 
+#define F "services:\n  web:\n    static: /srv\n    route: /\n"
 #define S                                                                                          \
     "services:\n  web:\n    image: web:1\n" /* a service in lines 2 and 3; more keys from line 4   \
                                                on */
@@ -54,6 +55,18 @@ static const struct {
     {"a Compose key", S "    ports: ['80:80']\n", "t:4:5: 'ports' is not supported: write 'port'"},
     {"missing image", "services:\n  web:\n    port: 80\n",
      "t:2:3: service 'web' has no image; add 'image: NAME:TAG'"},
+    {"static and image", S "    static: /srv\n    route: /\n",
+     "t:2:3: service 'web' has 'static' (files that lbd serves itself) and 'image'; remove one"},
+    {"static and port", F "    port: 80\n",
+     "(files that lbd serves itself) and 'port'; remove one"},
+    {"static and scale", F "    scale: 2\n",
+     "(files that lbd serves itself) and 'scale'; remove one"},
+    {"static and health", F "    health: { path: /x }\n", "lbd serves itself) and 'health'"},
+    {"static and volumes", F "    volumes: [a:/b]\n", "lbd serves itself) and 'volumes'"},
+    {"static without route", "services:\n  web:\n    static: /srv\n",
+     "t:2:3: service 'web' has 'static' but no route; add 'route: /PATH'"},
+    {"static: relative", "services:\n  web:\n    route: /\n    static: srv\n",
+     "t:4:13: 'static' must be an absolute path"},
     {"service without anything", "services:\n  web: 5\n", "t:2:8: here must be keys with values"},
     {"service name", "services:\n  We b:\n    image: x\n", "t:2:3: service name 'We b': use"},
     {"project name", "project: A\n" S, "t:1:10: project 'A': use"},
@@ -75,6 +88,21 @@ static const struct {
     {"listen: port 0", "listen: 0\n" S, "is no address to listen on"},
     {"listen: nothing", "listen: []\n" S, "'listen' needs 1 to 16 addresses"},
     {"docker", "docker: /var/run/docker.sock\n" S, "'docker' must be unix:///PATH"},
+    {"listen for PROXY headers", "listen: [80, '127.0.0.1:81 proxy']\n" S, NULL},
+    {"listen for something else", "listen: '127.0.0.1:81 tls'\n" S, "is no address to listen on"},
+    {"trusted proxies", "trusted_proxies: [loopback, 10.0.0.0/8, '2001:db8::/32']\n" S, NULL},
+    {"one trusted proxy", "trusted_proxies: 192.0.2.1\n" S, NULL},
+    {"no trusted proxies", "trusted_proxies: []\n" S, NULL},
+    {"a trusted name", "trusted_proxies: [proxy.local]\n" S, "is no network"},
+    {"trusted proxies in a mapping", "trusted_proxies: { a: b }\n" S, "must be a single value"},
+    {"request id", "request_id: sometimes\n" S, "must be true or false"},
+    {"access log off", "access_log: off\n" S, NULL},
+    {"access log to stderr in JSON", "access_log: stderr\naccess_log_format: json\n" S, NULL},
+    {"access log to a file", "access_log: /var/log/lbctl/access.log\n" S, NULL},
+    {"access log without a path", "access_log: access.log\n" S,
+     "'access_log' must be off, stderr or an absolute path"},
+    {"access log a list", "access_log: [stderr]\n" S, "must be a single value"},
+    {"access log format", "access_log_format: xml\n" S, "use one of: text, json"},
     {"log level", "log_level: loud\n" S, "use one of: error, warn, info, debug"},
     {"relative path", "run_dir: run\n" S, "'run_dir' must be an absolute path"},
     {"signal", S "    stop_signal: TERM\n", "must be a signal's name"},

@@ -77,7 +77,7 @@ static void test_requests(void **state UNUSED)
     for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
         char text[1024];
         struct http_out o = {.p = text, .cap = sizeof(text) - 1};
-        struct http_peer peer = {sv_of("10.0.0.9"), requests[i].trusted};
+        struct http_peer peer = {.address = sv_of("10.0.0.9"), .trusted = requests[i].trusted};
         struct http_head h;
 
         http_request_init(&h);
@@ -87,6 +87,51 @@ static void test_requests(void **state UNUSED)
         text[o.n] = '\0';
         ROW_EQ_U64(requests[i].name, o.over, false);
         ROW_EQ_STR(requests[i].name, text, requests[i].want);
+    }
+}
+
+/* The settings: Forwarded beside the de-facto fields, and a request id. */
+static const struct {
+    const char *name, *raw, *address;
+    bool trusted, forwarded;
+    const char *id;
+    const char *want, *want_not;
+} settings[] = {
+    {"Forwarded", "GET / HTTP/1.1\r\nHost: x:1\r\nForwarded: for=1.1.1.1\r\n\r\n", "10.0.0.9",
+     false, true, "", "\r\nForwarded: for=10.0.0.9;proto=http;host=\"x:1\"\r\n", "1.1.1.1"},
+    {"Forwarded is continued",
+     "GET / HTTP/1.1\r\nHost: x\r\nForwarded: for=1.1.1.1\r\nforwarded: for=2.2.2.2\r\n\r\n",
+     "10.0.0.9", true, true, "",
+     "\r\nForwarded: for=1.1.1.1, for=2.2.2.2, for=10.0.0.9;proto=http;host=\"x\"\r\n",
+     "\r\nforwarded"},
+    {"Forwarded of an IPv6 client", "GET / HTTP/1.0\r\n\r\n", "2001:db8::1", false, true, "",
+     "\r\nForwarded: for=\"[2001:db8::1]\";proto=http\r\n", "host="},
+    {"an id", "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: theirs\r\n\r\n", "10.0.0.9", false, false,
+     "ours", "\r\nX-Request-Id: ours\r\n", "theirs"},
+    {"no id", "GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: theirs\r\n\r\n", "10.0.0.9", false, false,
+     "", "\r\nX-Request-Id: theirs\r\n", "Forwarded:"},
+};
+
+static void test_settings(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+        char text[1024];
+        struct http_out o = {.p = text, .cap = sizeof(text) - 1};
+        struct http_peer peer = {.address = sv_of(settings[i].address),
+                                 .trusted = settings[i].trusted,
+                                 .forwarded = settings[i].forwarded,
+                                 .request_id = sv_of(settings[i].id)};
+        struct http_head h;
+
+        http_request_init(&h);
+        ROW_EQ_U64(settings[i].name, http_head_parse(&h, settings[i].raw, strlen(settings[i].raw)),
+                   HTTP_DONE);
+        http_edit_request(&o, &h, settings[i].raw, &peer, sv_of("back:1"));
+        text[o.n] = '\0';
+        ROW_EQ_U64(settings[i].name, o.over, false);
+        ROW_HAS_STR(settings[i].name, text, settings[i].want);
+        if (strstr(text, settings[i].want_not) != NULL)
+            fail_msg("row '%s': '%s' in '%s'", settings[i].name, settings[i].want_not, text);
     }
 }
 
@@ -161,7 +206,7 @@ static void test_room(void **state UNUSED)
     for (size_t cap = 0; cap <= full; cap++) {
         char text[1024] = {0};
         struct http_out o = {.p = text, .cap = cap};
-        struct http_peer peer = {sv_of("10.0.0.9"), false};
+        struct http_peer peer = {.address = sv_of("10.0.0.9")};
 
         text[cap] = 'E';
         http_edit_request(&o, &h, raw, &peer, sv_of("back:1"));
@@ -174,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_answers),
         cmocka_unit_test(test_room),
     };

@@ -1,0 +1,71 @@
+#include "acts-service/accounts.h"
+
+#include "acts-service/body.h"
+#include "acts-service/jout.h"
+
+static const char no_user[] = "there is no such user";
+
+/* GET /users */
+static void on_accounts(struct ask *a, const struct db_reply *r)
+{
+    if (r->status != DB_OK) {
+        ask_database_failed(a, r);
+        return;
+    }
+    if (db_rows(r) == 0) {
+        ask_reply(a, 204);
+        return;
+    }
+    for (size_t i = 0; i < db_rows(r); i++) {
+        jout_raw(a->body, i == 0 ? "[" : ", ");
+        jout_string(a->body, db_str(r, i, 0));
+    }
+    jout_raw(a->body, "]");
+    ask_reply(a, 200);
+}
+
+void accounts_list(struct ask *a)
+{
+    ask_query(a, STMT_ACCOUNTS, NULL, 0, on_accounts);
+}
+
+/* POST /users */
+static void on_account_added(struct ask *a, const struct db_reply *r)
+{
+    answer_row(a, r, 201, "the user name is taken");
+}
+
+void accounts_add(struct ask *a)
+{
+    struct db_param p[2];
+    struct user_in in;
+    struct err e;
+    char *body;
+    size_t n;
+
+    if (!answer_body(a, &body, &n))
+        return;
+    if (!body_user(body, n, &in, &e)) {
+        ask_refuse(a, 400, "%s", e.msg);
+        return;
+    }
+    p[0] = db_text(in.name);
+    p[1] = db_text(in.password);
+    ask_query(a, STMT_ACCOUNT_ADD, p, ARRAY_LEN(p), on_account_added);
+}
+
+/* DELETE /users/NAME: the acts of the user stay, they are another service's */
+static void on_account_deleted(struct ask *a, const struct db_reply *r)
+{
+    answer_row(a, r, 200, no_user);
+}
+
+void accounts_delete(struct ask *a)
+{
+    struct db_param p = db_text(a->param);
+
+    if (answer_is_storable(a->param))
+        ask_query(a, STMT_ACCOUNT_DELETE, &p, 1, on_account_deleted);
+    else
+        ask_refuse(a, 400, "%s", no_user);
+}

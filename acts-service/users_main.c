@@ -1,0 +1,34 @@
+#include "acts-service/accounts.h"
+#include "acts-service/users_schema.h"
+
+static const struct db_stmt stmts[] = {
+#define STMT(sym, flags, sql) [STMT_##sym] = {#sym, sql, flags},
+#include "acts-service/users_stmt.def"
+#undef STMT
+};
+
+static const struct route routes[] = {
+#define ROUTE(pattern, counted, get, post, del) {pattern, counted, get, post, del},
+#include "acts-service/users_routes.def"
+#undef ROUTE
+};
+
+int main(int argc, char **argv, char **envp)
+{
+    static const struct service_def users = {
+        .program = "users",
+        .prefix = "USERS",
+        .routes = routes,
+        .routes_n = ARRAY_LEN(routes),
+        .stmts = stmts,
+        .stmts_n = STMT_COUNT,
+        .schema_version = USERS_SCHEMA_VERSION,
+        .stmt_version = STMT_SCHEMA_VERSION,
+        .stmt_migrate = STMT_SCHEMA_MIGRATE,
+        .stmt_pulse = STMT_PULSE,
+        .stmt_count = STMT_COUNT_GET,
+        .stmt_count_reset = STMT_COUNT_RESET,
+    };
+
+    return service_main(&users, argc, argv, envp);
+}
