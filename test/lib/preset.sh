@@ -1,6 +1,7 @@
 #!/bin/bash
-# usage: preset.sh PRESET [LABELS]: build another preset in its own folder and run its tests with these labels (a
-# regular expression of whole labels); without labels the build alone is the test. For ctest (label "presets").
+# usage: preset.sh PRESET [LABELS [TEST]...]: build another preset in its own folder and run its tests with these labels
+# (a regular expression of whole labels) and these by name; without labels the build alone is the test. For ctest (label
+# "presets").
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 preset=$1 labels=${2:-}
@@ -16,3 +17,6 @@ if [[ -n $labels ]]; then
     # One at a time: the sanitizers want the memory, and another group may be at work beside this.
     ctest --test-dir "$build" -L "^($labels)\$" --no-tests=error --output-on-failure
 fi
+for name in "${@:3}"; do
+    ctest --test-dir "$build" -R "^$name\$" --no-tests=error --output-on-failure
+done
