@@ -157,19 +157,19 @@ static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *inf
 
 /* Refusals of its own (a malformed head, a body above the limit) evhttp 2.1 writes without asking
  * anybody. It begins with the status line, as one piece, into an empty buffer; while no request is
- * being served that line is its own, or of a 100 Continue, and a header can follow it. */
+ * being served a line that says 4xx is its own, and a header can follow it. (A 100 Continue comes
+ * this way too, and ends with its own empty line.) */
 static void on_peer_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
 /* evbuffer_cb_func */
 {
     struct peer *p = CAST(arg, peer, PEER_MAGIC);
-    static const char interim[] = " 100 ";
-    enum { VERSION = 8, INTERIM = sizeof(interim) - 1 }; /* "HTTP/1.1" */
-    char head[VERSION + INTERIM];
+    static const char refusal[] = " 4";
+    enum { VERSION = 8, REFUSAL = sizeof(refusal) - 1 }; /* "HTTP/1.1" */
+    char head[VERSION + REFUSAL];
 
-    if (p->state == PEER_BUSY || info->orig_size > 0 || info->n_added < sizeof(head))
-        return;
-    (void)evbuffer_copyout(b, head, sizeof(head));
-    if (memcmp(head + VERSION, interim, INTERIM) == 0)
+    if (p->state == PEER_BUSY || info->orig_size > 0 || info->n_added < sizeof(head) ||
+        evbuffer_copyout(b, head, sizeof(head)) != (ev_ssize_t)sizeof(head) ||
+        memcmp(head + VERSION, refusal, REFUSAL) != 0)
         return;
     (void)evbuffer_add_printf(b, "Access-Control-Allow-Origin: *\r\n");
 }

@@ -1,10 +1,10 @@
 #!/bin/bash
-# usage: fuzz.sh: build the preset fuzz and run every target for $LBCTL_FUZZ_SECONDS (60), as many at a time as there are
+# usage: fuzz.sh: build the preset fuzz and run every target for $LBCTL_FUZZ_SECONDS (20), as many at a time as there are
 # CPUs, from a copy of its corpus. For ctest (label "presets"). A find is kept in build/fuzz/finds.
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$root/build/fuzz
-seconds=${LBCTL_FUZZ_SECONDS:-60}
+seconds=${LBCTL_FUZZ_SECONDS:-20}
 
 "$root/test/lib/preset.sh" fuzz
 mkdir -p "$build/finds"
