@@ -165,11 +165,13 @@ static void on_peer_output(struct evbuffer *b, const struct evbuffer_cb_info *in
     struct peer *p = CAST(arg, peer, PEER_MAGIC);
     static const char refusal[] = " 4";
     enum { VERSION = 8, REFUSAL = sizeof(refusal) - 1 }; /* "HTTP/1.1" */
-    char head[VERSION + REFUSAL];
+    struct evbuffer_iovec v;
 
-    if (p->state == PEER_BUSY || info->orig_size > 0 || info->n_added < sizeof(head) ||
-        evbuffer_copyout(b, head, sizeof(head)) != (ev_ssize_t)sizeof(head) ||
-        memcmp(head + VERSION, refusal, REFUSAL) != 0)
+    if (p->state == PEER_BUSY || info->orig_size > 0 || info->n_added < VERSION + REFUSAL)
+        return;
+    /* Not evbuffer_copyout(): a bufferevent keeps the front of its output frozen. */
+    if (evbuffer_peek(b, VERSION + REFUSAL, NULL, &v, 1) != 1 || v.iov_len < VERSION + REFUSAL ||
+        memcmp((const char *)v.iov_base + VERSION, refusal, REFUSAL) != 0)
         return;
     (void)evbuffer_add_printf(b, "Access-Control-Allow-Origin: *\r\n");
 }
