@@ -53,7 +53,8 @@ struct fake_box *fake_box(const char *service,
 unsigned fake_count(const char *service, enum rt_state state); /* NULL: of any service */
 struct fake_box *fake_add(const char *service, unsigned slot, uint64_t generation,
                           enum rt_state state, const char *hash, uint16_t host_port);
-void fake_kill(struct fake_box *b); /* it exits by itself; the engine hints */
+void fake_kill(struct fake_box *b);   /* it exits by itself; the engine hints */
+void fake_vanish(struct fake_box *b); /* nothing is left of it, and nobody is told */
 
 struct fake_lb {
     struct chan_hub *hub;

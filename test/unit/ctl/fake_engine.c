@@ -116,7 +116,7 @@ static enum rt_result run_remove(struct op *o)
         return RT_GONE;
     check_not_in_table(b);
     engine.removes++;
-    *b = engine.boxes[--engine.n];
+    fake_vanish(b);
     return RT_OK;
 }
 
@@ -317,6 +317,12 @@ void fake_kill(struct fake_box *b)
     b->exit_code = 137;
     if (engine.hint != NULL)
         engine.hint(engine.hint_arg, "die", b->id, b->service, b->slot);
+}
+
+void fake_vanish(struct fake_box *b)
+{
+    engine.n--;
+    *b = engine.boxes[engine.n];
 }
 
 /* ---- probes ---- */

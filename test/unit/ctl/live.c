@@ -230,6 +230,7 @@ void live_replaced(unsigned n)
 
 void live_mark(void)
 {
+    assert_non_null(fake_box("web", 0));
     (void)snprintf(old_id, sizeof old_id, "%s", fake_box("web", 0)->id);
 }
 
