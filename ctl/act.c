@@ -207,7 +207,7 @@ static void do_drain(struct act *a, struct place *p)
 
     if (p->s.cause == SLOT_DEAD || p->s.cur.phase == INST_DEAD)
         limit = 0;
-    else if (p->s.cause != SLOT_UNWANTED && limit > sick_limit)
+    else if (p->s.cause != SLOT_UNWANTED && p->s.cause != SLOT_OUTDATED && limit > sick_limit)
         limit = sick_limit;
     if (p->service->c->routes.n == 0)
         limit = 0; /* lbd has never heard of it */
@@ -298,6 +298,21 @@ static void step_place(struct act *a, struct place *p, uint64_t now)
     }
 }
 
+/* What a service stands on is rolled before it. */
+static bool deps_are_current(const struct service *s)
+{
+    for (size_t i = 0; i < s->deps_n; i++)
+        if (model_outdated(&s->ctl->services[s->deps[i]]) > 0)
+            return false;
+    return true;
+}
+
+static void wake_by(struct act *a, uint64_t at, uint64_t now)
+{
+    if (at > now && (a->wake_ms == 0 || at < a->wake_ms))
+        a->wake_ms = at;
+}
+
 static void step_service(struct act *a, struct service *s, uint64_t now)
 {
     const struct slot **slots = mem_array(s->places_n, sizeof(const struct slot *));
@@ -308,6 +323,9 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
         .deps_ready = model_deps_ready(s),
         .settled_ms = s->settled_ms,
         .waits_for = s->waits_for,
+        .may_surge = s->may_surge,
+        .may_roll = deps_are_current(s),
+        .hold = now < s->settled_ms + s->c->ready_hold_ms,
     };
 
     model_refresh_waits(s);
@@ -316,14 +334,13 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
     plan_service(&in, slots, s->places_n, env);
     for (unsigned i = 0; i < s->places_n; i++) {
         struct place *p = &s->places[i];
-        uint64_t wake;
 
         p->env = env[i];
         step_place(a, p, now);
-        wake = slot_wake_ms(&p->s);
-        if (wake > now && (a->wake_ms == 0 || wake < a->wake_ms))
-            a->wake_ms = wake;
+        wake_by(a, slot_wake_ms(&p->s), now);
     }
+    if (in.hold && model_outdated(s) > 0)
+        wake_by(a, s->settled_ms + s->c->ready_hold_ms, now);
     mem_free(slots);
     mem_free(env);
 }

@@ -5,6 +5,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "ctl/model.h"
+#include "ctl/reload.h"
 #include "ctl/scaler.h"
 #include "ctl/status.h"
 
@@ -101,4 +102,31 @@ void cli_on_reset(struct chan *ch, struct chan_ask ask, const json_t *body, void
     r = mem_zalloc(sizeof(*r));
     *r = (struct reset_ask){ask, s};
     scaler_reset(c->scaler, s, on_reset_done, r);
+}
+
+void cli_on_plan(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg)
+{
+    struct reload r = reload_read(arg);
+
+    (void)ch;
+    (void)body;
+    chan_answer(ask, json_incref(r.body));
+    reload_fini(&r);
+}
+
+void cli_on_reload(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg)
+{
+    struct ctl *c = arg;
+    struct reload r;
+
+    (void)ch;
+    (void)body;
+    if (c->on_next == NULL) {
+        chan_refuse(ask, "this ctld does not reload: restart it");
+        return;
+    }
+    r = reload_read(c);
+    chan_answer(ask, json_incref(r.body));
+    reload_take(c, &r);
+    reload_fini(&r);
 }

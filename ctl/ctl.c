@@ -126,6 +126,8 @@ static bool open_hub(struct ctl *c, const char *run_dir, struct err *e)
     cc.handlers[MSG_STATUS_GET] = cli_on_status;
     cc.handlers[MSG_SCALE_SET] = cli_on_scale;
     cc.handlers[MSG_SERVICE_RESET] = cli_on_reset;
+    cc.handlers[MSG_PLAN_GET] = cli_on_plan;
+    cc.handlers[MSG_RELOAD] = cli_on_reload;
     if (!chan_hub_new(c->loop, &cc, &c->hub, e))
         return false;
     (void)snprintf(path, sizeof path, "%s/ctl.sock", run_dir);
@@ -168,6 +170,9 @@ bool ctl_new(struct loop *l, const struct ctl_options *o, struct ctl **ret, stru
     c->loop = l;
     c->conf = o->conf;
     c->ops = o->runtime;
+    c->loads = o->loads;
+    c->on_next = o->on_next;
+    c->next_arg = o->arg;
     c->began_ms = loop_now_ms(l);
     m->lock_fd = -1;
     list_init(&c->later.node);

@@ -37,7 +37,7 @@ static const char usage[] =
     "  -h, --help             this text\n"
     "  -V, --version          the version\n"
     "\n"
-    "SIGTERM ends ctld; the instances go on running. See ctld(8).\n";
+    "SIGHUP reads FILE anew; SIGTERM ends ctld, the instances go on running. See ctld(8).\n";
 
 enum { OPT_RUN_DIR = 256, OPT_STATE_DIR, OPT_REMOVE };
 
@@ -103,42 +103,84 @@ static struct conf *load(const char *path)
     return c;
 }
 
+/* ctld with one configuration after another. */
+struct server {
+    struct loop *loop;
+    struct ctl *ctl;
+    struct conf *next; /* to be taken over; NULL: none */
+    bool ends;
+};
+
 static void on_signal_end(void *arg, int signo) /* loop_on_signal */
 {
+    struct server *s = arg;
+
     log_info("ctld ends", "signal=%s", signo == SIGTERM ? "TERM" : "INT");
     notify_supervisor("STOPPING=1");
-    loop_stop(arg);
+    s->ends = true;
+    loop_stop(s->loop);
 }
 
 static void on_signal_reload(void *arg, int signo) /* loop_on_signal */
 {
-    (void)arg;
+    struct server *s = arg;
+
     (void)signo;
-    log_warn("reload not available",
-             "reason=\"this version reads its configuration at start only: restart ctld; "
-             "traffic and instances are not touched by that\"");
+    if (s->ctl != NULL && s->next == NULL)
+        ctl_reload(s->ctl);
 }
 
-static bool serve(struct loop *l, const struct conf *conf, const struct options *o, struct err *e)
+static void on_next(void *arg, struct conf *next) /* ctl_options.on_next */
+{
+    struct server *s = arg;
+
+    conf_free(s->next); /* asked twice in one turn: the later one counts */
+    s->next = next;
+    loop_stop(s->loop);
+}
+
+/* Takes s->next over, or ends. False: the loop, or the new ctl, failed. */
+static bool serve_one(struct server *s, const struct conf *conf, const struct options *o,
+                      unsigned loads, struct err *e)
 {
     struct ctl_options co = {
         .conf = conf,
         .runtime = &runtime_docker,
         .run_dir = o->run_dir != NULL ? o->run_dir : conf->run_dir,
         .state_dir = o->state_dir != NULL ? o->state_dir : conf->state_dir,
+        .loads = loads,
+        .on_next = on_next,
+        .arg = s,
     };
-    struct ctl *c = NULL;
     bool ok;
 
-    if (!loop_on_signal(l, SIGTERM, on_signal_end, l, e) ||
-        !loop_on_signal(l, SIGINT, on_signal_end, l, e) ||
-        !loop_on_signal(l, SIGHUP, on_signal_reload, l, e) || !ctl_new(l, &co, &c, e))
+    if (!ctl_new(s->loop, &co, &s->ctl, e))
         return false;
-    log_info("ctld runs", "version=%s project=%s services=%zu config=%s", LBCTL_VERSION,
-             conf->project, conf->services_n, o->conf);
+    log_info("ctld runs", "version=%s project=%s services=%zu config=%s loads=%u", LBCTL_VERSION,
+             conf->project, conf->services_n, o->conf, loads);
     notify_supervisor("READY=1");
-    ok = loop_run(l, e);
-    ctl_free(c);
+    ok = loop_run(s->loop, e);
+    ctl_free(s->ctl);
+    s->ctl = NULL;
+    return ok;
+}
+
+static bool serve(struct loop *l, struct conf **conf, const struct options *o, struct err *e)
+{
+    struct server s = {.loop = l};
+    unsigned loads = 1;
+    bool ok = loop_on_signal(l, SIGTERM, on_signal_end, &s, e) &&
+              loop_on_signal(l, SIGINT, on_signal_end, &s, e) &&
+              loop_on_signal(l, SIGHUP, on_signal_reload, &s, e) &&
+              serve_one(&s, *conf, o, loads, e);
+
+    while (ok && s.next != NULL && !s.ends) {
+        conf_free(*conf);
+        *conf = MOVE(s.next);
+        log_init("ctld", (*conf)->log_format, (*conf)->log_level);
+        ok = serve_one(&s, *conf, o, ++loads, e);
+    }
+    conf_free(s.next);
     return ok;
 }
 
@@ -178,7 +220,7 @@ int main(int argc, char **argv)
         return EX_CONFIG;
     log_init("ctld", conf->log_format, conf->log_level);
     ok = loop_new(&l, &e) &&
-         (o.remove_instances ? remove_all(l, conf, &o, &e) : serve(l, conf, &o, &e));
+         (o.remove_instances ? remove_all(l, conf, &o, &e) : serve(l, &conf, &o, &e));
     if (!ok)
         log_error("ctld gives up", "reason=\"%s\"", str_quote(sv_of(e.msg), q, sizeof q));
     loop_free(l);

@@ -30,6 +30,15 @@ bool model_has_ready(const struct service *s)
     return model_is_static(s) || model_ready(s) > 0;
 }
 
+/* scale.max, and one more for the time of a roll where there is a port for it. */
+static unsigned count_places(const struct conf_service *cs, bool may_surge)
+{
+    bool spare = cs->host_port_first == 0 ||
+                 (unsigned)(cs->host_port_last - cs->host_port_first) + 1 > cs->scale.max;
+
+    return cs->scale.max + (may_surge && spare);
+}
+
 void model_build(struct ctl *c)
 {
     uint64_t now = loop_now_ms(c->loop);
@@ -46,7 +55,8 @@ void model_build(struct ctl *c)
         s->rule =
             (struct scale_rule){cs->scale.min, cs->scale.max, cs->scale.per, cs->scale.every_ms};
         s->wish = model_is_static(s) ? 0 : cs->scale.min;
-        s->places_n = model_is_static(s) ? 0 : cs->scale.max;
+        s->may_surge = conf_service_may_surge(cs);
+        s->places_n = model_is_static(s) ? 0 : count_places(cs, s->may_surge);
         s->places = mem_array(s->places_n, sizeof(*s->places));
         conf_service_hash(cs, s->hash);
         for (unsigned k = 0; k < s->places_n; k++) {
@@ -106,6 +116,15 @@ unsigned model_ready(const struct service *s)
 
     for (unsigned i = 0; i < s->places_n; i++)
         n += s->places[i].s.state == SLOT_READY;
+    return n;
+}
+
+unsigned model_outdated(const struct service *s)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < s->places_n; i++)
+        n += s->places[i].s.cur.outdated && s->places[i].s.cur.phase != INST_NONE;
     return n;
 }
 

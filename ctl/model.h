@@ -61,6 +61,7 @@ struct service {
     unsigned *deps; /* indices of services */
     size_t deps_n;
     bool has_dependents;
+    bool may_surge; /* places beyond scale.max, or below it, may hold one more while it is rolled */
     /* wishes */
     unsigned wish;
     bool manual;
@@ -98,6 +99,9 @@ struct ctl {
     struct lblink *lb;
     struct scaler *scaler;
     struct store *store;
+    unsigned loads;                                /* configurations that this process has loaded */
+    void (*on_next)(void *arg, struct conf *next); /* ctl_options */
+    void *next_arg;
 };
 
 void model_build(struct ctl *c);
@@ -108,7 +112,8 @@ struct place *model_place(struct ctl *c, const char *service, unsigned slot); /*
 struct place *model_place_at(struct ctl *c, unsigned service, unsigned slot);
 bool model_is_static(const struct service *s); /* files that lbd serves itself: it has no places */
 unsigned model_ready(const struct service *s);
-bool model_has_ready(const struct service *s); /* files are always there */
+unsigned model_outdated(const struct service *s); /* instances of another configuration */
+bool model_has_ready(const struct service *s);    /* files are always there */
 bool model_deps_ready(
     const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */
 void model_refresh_waits(struct service *s);

@@ -10,7 +10,7 @@
 #include "ctl/observe.h"
 #include "ctl/scaler.h"
 
-enum { STATUS_SCHEMA = 1, REASONS_MAX = 100 };
+enum { STATUS_SCHEMA = 1, REASONS_MAX = 100, FAILS_TOLD = 3 };
 
 struct report {
     struct ctl *c;
@@ -129,6 +129,21 @@ static void explain(struct report *r, const struct service *s, unsigned ready)
         reason(r, "%s has no ready instance", s->c->name);
 }
 
+/* The lowest slot whose instance of today's form does not become ready: it has had its start
+ * period, or failed three times in a row, so that a port that is just being freed is not told. */
+static json_t *build_failing(const struct service *s)
+{
+    for (unsigned i = 0; i < s->places_n; i++) {
+        const struct slot *v = &s->places[i].s;
+        char q[2 * SLOT_REASON_MAX];
+
+        if ((v->fails >= FAILS_TOLD || (v->fails > 0 && v->cause == SLOT_NEVER_READY)) &&
+            v->state != SLOT_READY && v->state != SLOT_EMPTY && !v->cur.outdated)
+            return json_sprintf("slot %u: %s", i, str_quote(sv_of(v->trouble), q, sizeof q));
+    }
+    return json_null();
+}
+
 static json_t *build_waits(const struct service *s)
 {
     json_t *a = json_array();
@@ -172,6 +187,8 @@ static json_t *build_service(struct report *r, struct service *s)
     (void)json_object_set_new(o, "retries", num(s->stats.retries));
     (void)json_object_set_new(o, "p50_ms", duration(s->stats.p50_us));
     (void)json_object_set_new(o, "p99_ms", duration(s->stats.p99_us));
+    (void)json_object_set_new(o, "outdated", num(model_outdated(s)));
+    (void)json_object_set_new(o, "failing", build_failing(s));
     (void)json_object_set_new(o, "scaling", build_scaling(r, s));
     (void)json_object_set_new(o, "waits_for", build_waits(s));
     (void)json_object_set_new(o, "slots", build_slots(r, s));
@@ -215,10 +232,11 @@ json_t *status_build(struct ctl *c)
 
     for (size_t i = 0; i < c->services_n; i++)
         (void)json_array_append_new(services, build_service(&r, &c->services[i]));
-    return json_pack("{s:i, s:s, s:o, s:{s:s, s:i, s:o}, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}}",
-                     "schema", STATUS_SCHEMA, "state", verdict_name(r.verdict), "reasons",
-                     r.reasons, "ctld", "version", LBCTL_VERSION, "pid", (int)getpid(), "up_ms",
-                     num(r.now - c->began_ms), "lbd", lbd, "engine", engine, "services", services,
-                     "totals", "wish", num(r.wish), "ready", num(r.ready), "requests",
-                     num(r.requests), "in_flight", num(r.in_flight));
+    return json_pack(
+        "{s:i, s:s, s:o, s:{s:s, s:i, s:o, s:i}, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}}", "schema",
+        STATUS_SCHEMA, "state", verdict_name(r.verdict), "reasons", r.reasons, "ctld", "version",
+        LBCTL_VERSION, "pid", (int)getpid(), "up_ms", num(r.now - c->began_ms), "loads",
+        (int)c->loads, "lbd", lbd, "engine", engine, "services", services, "totals", "wish",
+        num(r.wish), "ready", num(r.ready), "requests", num(r.requests), "in_flight",
+        num(r.in_flight));
 }

@@ -33,11 +33,11 @@ static json_t *pack_service(const struct service *s)
                                                      (int)p->s.replaced, "fails", (int)p->s.fails,
                                                      "ready", p->ready_token));
     }
-    return json_pack("{s:i, s:b, s:{s:b, s:I, s:I, s:b}, s:{s:s, s:I}, s:o}", "wish", (int)s->wish,
-                     "manual", s->manual, "clock", "armed", s->scale.armed, "at_ms",
-                     (json_int_t)s->scale.at_ms, "count", (json_int_t)s->scale.count, "gap",
-                     s->scale.gap, "feed", "boot", s->feed.boot, "seen", (json_int_t)s->feed.seen,
-                     "slots", slots);
+    return json_pack("{s:i, s:b, s:s, s:{s:b, s:I, s:I, s:b}, s:{s:s, s:I}, s:o}", "wish",
+                     (int)s->wish, "manual", s->manual, "hash", s->hash, "clock", "armed",
+                     s->scale.armed, "at_ms", (json_int_t)s->scale.at_ms, "count",
+                     (json_int_t)s->scale.count, "gap", s->scale.gap, "feed", "boot", s->feed.boot,
+                     "seen", (json_int_t)s->feed.seen, "slots", slots);
 }
 
 static json_t *pack_all(const struct ctl *c)
@@ -142,7 +142,8 @@ static uint64_t number(const json_t *obj, const char *name)
     return n > 0 ? (uint64_t)n : 0;
 }
 
-static void load_slots(struct service *s, const json_t *slots)
+/* Failures of another form say nothing about this one. */
+static void load_slots(struct service *s, const json_t *slots, bool same_form)
 {
     for (unsigned i = 0; i < s->places_n; i++) {
         struct place *p = &s->places[i];
@@ -153,6 +154,8 @@ static void load_slots(struct service *s, const json_t *slots)
         p->s.replaced = (unsigned)number(row, "replaced");
         p->s.fails = number(row, "fails") < STORE_FAILS_MAX ? (unsigned)number(row, "fails")
                                                             : STORE_FAILS_MAX;
+        if (!same_form)
+            p->s.fails = 0;
         (void)snprintf(p->ready_token, sizeof p->ready_token, "%s", ready != NULL ? ready : "");
     }
 }
@@ -177,7 +180,9 @@ static void load_service(struct service *s, const json_t *row, bool same_boot)
     uint64_t wish = number(row, "wish");
     uint64_t now = loop_now_ms(s->ctl->loop);
 
-    load_slots(s, json_object_get(row, "slots"));
+    const char *hash = json_string_value(json_object_get(row, "hash"));
+
+    load_slots(s, json_object_get(row, "slots"), hash == NULL || strcmp(hash, s->hash) == 0);
     if (wish == 0 || model_is_static(s))
         return;
     s->restored = true;

@@ -22,6 +22,9 @@ void conf_read(struct conf_reader *r, const struct ynode *root, struct conf *c);
 void conf_check(struct conf_reader *r, const struct conf *c);
 
 bool conf_name_ok(struct sv s);
+/* The pairs of a mapping with their values in one canonical form, but for the key `except` (NULL:
+ * none) and x- keys. */
+void conf_write_pairs(const struct ynode *map, const char *except, struct conf_pairs *ret);
 
 /* ---- rows of conf.def ---- */
 
@@ -47,7 +50,8 @@ extern conf_read_fn conf_read_LISTEN, conf_read_UINT, conf_read_NAME, conf_read_
     conf_read_WORDS, conf_read_PAIRS, conf_read_VOLUMES, conf_read_STRS, conf_read_SIGNAL,
     conf_read_DURATION, conf_read_SIZE, conf_read_MILLI, conf_read_BOOL, conf_read_ROUTES,
     conf_read_PORT, conf_read_PORT_RANGE, conf_read_ADDRESS, conf_read_CONNECT, conf_read_HEALTH,
-    conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS, conf_read_HTTP_PATH, conf_read_TCP;
+    conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS, conf_read_HTTP_PATH, conf_read_TCP,
+    conf_read_ROLLOUT;
 
 /* Shared by the readers. */
 #define CONF_BAD(r, n, ...) conf_bad((r), (n)->line, (n)->column, __VA_ARGS__)

@@ -85,6 +85,7 @@ static void service_fini(struct conf_service *s)
         strs_fini(lists[i]);
     pairs_fini(&s->environment);
     pairs_fini(&s->labels);
+    pairs_fini(&s->written);
 }
 
 void conf_free(struct conf *c)
@@ -94,6 +95,7 @@ void conf_free(struct conf *c)
     for (size_t i = 0; i < c->services_n; i++)
         service_fini(&c->services[i]);
     mem_free(c->services);
+    pairs_fini(&c->written);
     mem_free(c->path);
     mem_free(c->project);
     mem_free(c->run_dir);
@@ -175,4 +177,21 @@ void conf_service_hash(const struct conf_service *s, char ret[17])
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         hash_u64(&h, numbers[i]);
     snprintf(ret, 17, "%016llx", (unsigned long long)h);
+}
+
+static bool is_written(const char *volume)
+{
+    size_t n = strlen(volume);
+
+    return n < 3 || strcmp(volume + n - 3, ":ro") != 0;
+}
+
+bool conf_service_may_surge(const struct conf_service *s)
+{
+    if (s->rollout != CONF_ROLLOUT_AUTO)
+        return s->rollout == CONF_ROLLOUT_START_FIRST;
+    for (size_t i = 0; i < s->volumes.n; i++)
+        if (is_written(s->volumes.v[i]))
+            return false;
+    return s->routes.n > 0 && s->image != NULL;
 }

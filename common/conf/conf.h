@@ -58,11 +58,14 @@ struct conf_scale {
     struct conf_strs ignore;
 };
 
+enum conf_rollout { CONF_ROLLOUT_AUTO, CONF_ROLLOUT_START_FIRST, CONF_ROLLOUT_STOP_FIRST };
+
 enum conf_connect { CONF_CONNECT_PUBLISHED, CONF_CONNECT_DIRECT };
 
 struct conf_service {
     char *name;
-    unsigned line; /* where it begins, for messages */
+    unsigned line;             /* where it begins, for messages */
+    struct conf_pairs written; /* its keys as the file has them: conf_diff.h */
     /* Compose keys */
     char *image;
     struct conf_strs entrypoint, command, volumes, depends_on, tmpfs;
@@ -84,11 +87,14 @@ struct conf_service {
     struct conf_health health;
     struct conf_scale scale;
     uint64_t drain_ms; /* longest wait for requests in flight before a stop */
+    enum conf_rollout rollout;
+    uint64_t ready_hold_ms;
     uint64_t connect_timeout_ms, response_timeout_ms, tunnel_timeout_ms;
 };
 
 struct conf {
     char *path;
+    struct conf_pairs written; /* its keys but 'services' */
     struct conf_addr listen[CONF_LISTEN_MAX];
     size_t listen_n;
     unsigned workers; /* 0: one per CPU */
@@ -125,5 +131,7 @@ const struct conf_service *conf_service_find(const struct conf *c, const char *n
 /* Identity of what an instance is made of (image, command, environment, ...; not scale or health):
  * 16 hex digits. */
 void conf_service_hash(const struct conf_service *s, char ret[17]);
+/* While it is rolled to another form, one instance more than wished may run. */
+bool conf_service_may_surge(const struct conf_service *s);
 
 #endif

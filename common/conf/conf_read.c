@@ -99,6 +99,7 @@ static void read_section(struct conf_reader *r, enum section s, const struct yno
 void conf_read(struct conf_reader *r, const struct ynode *root, struct conf *c)
 {
     read_section(r, SECTION_TOP, root, c);
+    conf_write_pairs(root, "services", &c->written);
     if (c->services_n == 0 && r->errs->n == 0)
         CONF_BAD(r, root, "no services; name at least one under 'services:'");
     if (c->network == NULL)
@@ -147,6 +148,7 @@ bool conf_read_SERVICES(struct conf_reader *r, const struct conf_row *row, const
                 "or digit",
                 str_quote(p->key->text, q, sizeof(q)));
         read_section(r, SECTION_SERVICE, p->value, s);
+        conf_write_pairs(p->value, NULL, &s->written);
         if (s->image == NULL && s->static_dir == NULL)
             conf_bad(
                 r, p->key->line, p->key->column,

@@ -225,6 +225,18 @@ bool conf_read_CONNECT(struct conf_reader *r, const struct conf_row *row, const 
     return true;
 }
 
+bool conf_read_ROLLOUT(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                       void *dst)
+{
+    static const char *const words[] = {"auto", "start-first", "stop-first"};
+    unsigned v;
+
+    if (!read_word(r, row, n, words, ARRAY_LEN(words), &v))
+        return false;
+    *(enum conf_rollout *)dst = (enum conf_rollout)v;
+    return true;
+}
+
 bool conf_read_SIGNAL(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                       void *dst)
 {

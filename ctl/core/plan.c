@@ -5,10 +5,40 @@ unsigned plan_replace_limit(unsigned wish)
     return wish / 4 > 1 ? wish / 4 : 1;
 }
 
+static bool is_outdated(const struct slot *s)
+{
+    return s->cur.outdated && s->cur.phase != INST_NONE && s->cur.phase != INST_DEAD;
+}
+
+unsigned plan_width(const struct plan_in *in, const struct slot *const *slots, size_t n)
+{
+    if (!in->may_surge || !in->may_roll || in->wish >= n)
+        return in->wish;
+    for (size_t i = 0; i < in->wish; i++)
+        if (is_outdated(slots[i]))
+            return in->wish + 1;
+    return in->wish;
+}
+
+/* The next one to roll, or n. */
+static size_t next_to_roll(const struct slot *const *slots, size_t n, unsigned width)
+{
+    size_t next = n;
+
+    for (size_t i = 0; i < width && i < n; i++) {
+        if (slots[i]->state != SLOT_READY)
+            return n;
+        if (is_outdated(slots[i]))
+            next = i;
+    }
+    return next;
+}
+
 void plan_service(const struct plan_in *in, const struct slot *const *slots, size_t n,
                   struct slot_env *env)
 {
-    unsigned ready = 0, replacing = 0;
+    unsigned ready = 0, replacing = 0, width = plan_width(in, slots, n);
+    size_t roll;
 
     for (size_t i = 0; i < n; i++) {
         ready += slots[i]->state == SLOT_READY;
@@ -18,7 +48,7 @@ void plan_service(const struct plan_in *in, const struct slot *const *slots, siz
         const struct slot *s = slots[i];
 
         env[i] = (struct slot_env){
-            .wanted = i < in->wish,
+            .wanted = i < width,
             .may_act = in->engine_up,
             .may_start = in->engine_up && in->deps_ready,
             .why_not = !in->engine_up ? "the engine does not answer" : in->waits_for,
@@ -29,8 +59,13 @@ void plan_service(const struct plan_in *in, const struct slot *const *slots, siz
             replacing++;
         }
     }
-    for (size_t i = n; i-- > in->wish;) {
-        if (slots[i]->state == SLOT_READY && ready > in->wish) {
+    roll = in->engine_up && in->deps_ready && in->may_roll && !in->hold
+               ? next_to_roll(slots, n, width)
+               : n;
+    if (roll < n)
+        env[roll].may_roll = true;
+    for (size_t i = n; i-- > width;) {
+        if (slots[i]->state == SLOT_READY && ready > width) {
             env[i].may_leave = true;
             ready--;
         }

@@ -127,12 +127,14 @@ static struct slot_step vacate(struct slot *s, bool wanted, uint64_t now_ms)
         enter(s, SLOT_EMPTY, "no longer wanted", now_ms);
         return step;
     }
-    s->replaced++;
+    s->replaced += s->cause != SLOT_OUTDATED;
     if (s->cause == SLOT_NEVER_READY) {
         back_off(s, now_ms);
         return step;
     }
-    s->flaps = s->ready_ms != 0 && now_ms - s->ready_ms < SLOT_FLAP_MS ? s->flaps + 1 : 0;
+    s->flaps = s->cause != SLOT_OUTDATED && s->ready_ms != 0 && now_ms - s->ready_ms < SLOT_FLAP_MS
+                   ? s->flaps + 1
+                   : 0;
     if (s->flaps > SLOT_FLAPS_FREE) {
         s->fails = s->flaps - SLOT_FLAPS_FREE;
         back_off(s, now_ms);
@@ -220,6 +222,8 @@ static struct slot_step step_starting(struct slot *s, const struct slot_env *env
             return leave(s, SLOT_UNWANTED, "no longer wanted", now_ms);
         if (s->health.state == HEALTH_DOWN)
             return leave(s, SLOT_NEVER_READY, s->trouble, now_ms);
+        if (s->cur.outdated && s->health.bad > 0 && env->may_start) /* why wait for it? */
+            return leave(s, SLOT_OUTDATED, "makes way for its new form", now_ms);
         if (s->health.state == HEALTH_UP) {
             s->fails = 0;
             s->cause = SLOT_STAYS;
@@ -246,6 +250,8 @@ static struct slot_step step_up(struct slot *s, const struct slot_env *env, uint
         return leave(s, SLOT_UNWANTED, "no longer wanted", now_ms);
     if (!up && env->may_replace && env->may_act)
         return leave(s, SLOT_SICK, s->trouble, now_ms);
+    if (up && s->cur.outdated && env->wanted && env->may_roll && env->may_start)
+        return leave(s, SLOT_OUTDATED, "makes way for its new form", now_ms);
     return (struct slot_step){0};
 }
 

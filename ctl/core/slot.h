@@ -36,7 +36,14 @@ enum slot_state {
     SLOT_STATES,
 };
 
-enum slot_cause { SLOT_STAYS, SLOT_UNWANTED, SLOT_SICK, SLOT_DEAD, SLOT_NEVER_READY };
+enum slot_cause {
+    SLOT_STAYS,
+    SLOT_UNWANTED,
+    SLOT_SICK,
+    SLOT_DEAD,
+    SLOT_NEVER_READY,
+    SLOT_OUTDATED
+};
 
 enum inst_phase { INST_NONE, INST_CREATING, INST_CREATED, INST_STARTING, INST_RUNNING, INST_DEAD };
 
@@ -90,6 +97,7 @@ struct slot_env {
     bool may_start;      /* and dependencies are ready */
     bool may_replace;    /* a sick one may be stopped */
     bool may_leave;      /* an unwanted ready one may go */
+    bool may_roll;       /* a ready one that is outdated may make way for its new form */
     const char *why_not; /* reason when it may not start */
 };
 

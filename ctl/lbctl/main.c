@@ -9,6 +9,7 @@
 #include "common/base/str.h"
 #include "common/conf/conf.h"
 #include "ctl/lbctl/client.h"
+#include "ctl/lbctl/rollout.h"
 #include "ctl/lbctl/show.h"
 
 /* lbctl: the operator's hand. Exit codes: docs/status.md and lbctl(1). */
@@ -25,7 +26,7 @@ static const char default_socket[] = "/run/lbctl/ctl.sock";
 
 struct cli {
     const char *socket, *conf;
-    bool json;
+    bool json, no_wait;
     char **argv; /* arguments of the command */
     int argc;
 };
@@ -84,6 +85,7 @@ static void print_help(void)
         "  -s, --socket PATH      ctld's socket (default %s)\n"
         "  -c, --config FILE      take the socket's place from this configuration's run_dir\n"
         "      --json             print the answer as JSON\n"
+        "      --no-wait          reload: do not wait until it is in force\n"
         "  -h, --help             this text\n"
         "  -V, --version          the version\n"
         "\n"
@@ -244,13 +246,68 @@ static int cmd_reset(const struct cli *c)
     return EXIT_OK;
 }
 
+/* The plan's text on stdout, its errors on stderr. */
+static int print_plan(const struct cli *c, json_t *plan)
+{
+    const json_t *errors = json_object_get(plan, "errors"), *error;
+    char q[1024];
+    size_t i;
+
+    if (c->json) {
+        print_json(plan);
+    } else {
+        struct buf out;
+
+        buf_init(&out, OUT_MAX);
+        show_plan(plan, &out);
+        (void)fwrite(out.data != NULL ? out.data : "", 1, out.len, stdout);
+        buf_fini(&out);
+    }
+    json_array_foreach(errors, i, error)
+    {
+        (void)fprintf(stderr, "%s\n", str_quote(sv_of(json_string_value(error)), q, sizeof q));
+    }
+    return json_array_size(errors) > 0 ? EXIT_DEGRADED : EXIT_OK;
+}
+
+static int cmd_plan(const struct cli *c)
+{
+    json_t *plan = NULL;
+    int code = ask(c, MSG_PLAN_GET, json_object(), &plan);
+
+    if (code == EXIT_OK)
+        code = print_plan(c, plan);
+    json_decref(plan);
+    return code;
+}
+
+static int cmd_reload(const struct cli *c)
+{
+    json_t *before = NULL, *plan = NULL;
+    int code = ask(c, MSG_STATUS_GET, json_object(), &before);
+
+    if (code == EXIT_OK)
+        code = ask(c, MSG_RELOAD, json_object(), &plan);
+    if (code == EXIT_OK)
+        code = print_plan(c, plan);
+    if (code == EXIT_OK && !c->no_wait && proto_bool(plan, "changes", false))
+        code = rollout_wait(c->socket, before, plan) ? EXIT_OK : EXIT_DEGRADED;
+    json_decref(before);
+    json_decref(plan);
+    return code;
+}
+
 /* The exit code when there is nothing to run; -1: go on. */
 static int parse(int argc, char **argv, struct cli *c)
 {
     static const struct option longs[] = {
-        {"socket", required_argument, NULL, 's'}, {"config", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0},
+        {"socket", required_argument, NULL, 's'},
+        {"config", required_argument, NULL, 'c'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {"no-wait", no_argument, NULL, 'n'},
+        {NULL, 0, NULL, 0},
     };
     int opt;
 
@@ -264,6 +321,9 @@ static int parse(int argc, char **argv, struct cli *c)
             break;
         case 'j':
             c->json = true;
+            break;
+        case 'n':
+            c->no_wait = true;
             break;
         case 'h':
             print_help();

@@ -231,3 +231,51 @@ void show_status(const json_t *doc, struct buf *out)
         (void)buf_printf(out, "! %s\n", str_quote(sv_of(text != NULL ? text : "-"), q, sizeof q));
     }
 }
+
+static void show_change(const json_t *row, struct buf *out)
+{
+    const char *change = str_of(row, "change");
+    const json_t *key;
+    uint64_t n = num_of(row, "instances");
+    char q[200];
+    size_t i;
+
+    (void)buf_printf(out, "%s: %s", str_quote(sv_of(str_of(row, "name")), q, sizeof q), change);
+    json_array_foreach(json_object_get(row, "keys"), i, key)
+    {
+        (void)buf_printf(out, "%s%s", i == 0 ? " (" : ", ",
+                         str_quote(sv_of(json_string_value(key)), q, sizeof q));
+    }
+    if (i > 0)
+        (void)buf_adds(out, ")");
+    if (strcmp(change, "recreated") == 0)
+        (void)buf_printf(out, ": %" PRIu64 " rolled one at a time, %s", n,
+                         json_is_true(json_object_get(row, "surge"))
+                             ? "beside one more where a port is free"
+                             : "in place");
+    else if (strcmp(change, "removed") == 0)
+        (void)buf_printf(out, ": %" PRIu64 " drained and removed", n);
+    else if (strcmp(change, "added") == 0)
+        (void)buf_printf(out, ": %" PRIu64 " started", n);
+    (void)buf_adds(out, "\n");
+}
+
+void show_plan(const json_t *plan, struct buf *out)
+{
+    const json_t *row, *key;
+    char q[200];
+    size_t i;
+
+    json_array_foreach(json_object_get(plan, "services"), i, row)
+    {
+        show_change(row, out);
+    }
+    json_array_foreach(json_object_get(plan, "lbd"), i, key)
+    {
+        (void)buf_printf(out, "%s: lbd reads it when it starts: restart lbd\n",
+                         str_quote(sv_of(json_string_value(key)), q, sizeof q));
+    }
+    if (!json_is_true(json_object_get(plan, "changes")) &&
+        json_array_size(json_object_get(plan, "errors")) == 0)
+        (void)buf_adds(out, "nothing to do: the file says what is in force\n");
+}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 
 static const char text[] =
@@ -26,10 +27,22 @@ static const char text[] =
 
 struct live live;
 
+static void on_next(void *arg, struct conf *next) /* ctl_options.on_next */
+{
+    (void)arg;
+    live.next = next;
+}
+
 void live_start(void)
 {
     struct ctl_options o = {
-        .conf = live.conf, .runtime = &runtime_fake, .run_dir = live.dir, .state_dir = live.dir};
+        .conf = live.conf,
+        .runtime = &runtime_fake,
+        .run_dir = live.dir,
+        .state_dir = live.dir,
+        .loads = ++live.loads,
+        .on_next = on_next,
+    };
     struct err e;
 
     if (!ctl_new(live.loop, &o, &live.ctl, &e))
@@ -42,6 +55,53 @@ void live_stop(void)
     live.ctl = NULL;
 }
 
+static void hurry(struct conf *c)
+{
+    c->services[0].health.interval_ms = 20;
+    c->services[0].scale.every_ms = 400;
+    c->services[1].health.interval_ms = 20;
+}
+
+static void write_conf(void)
+{
+    struct err e;
+
+    if (!file_write_atomic(live.path_conf, live.text, strlen(live.text), 0600, &e))
+        fail_msg("%s", e.msg);
+}
+
+void live_edit(const char *from, const char *to)
+{
+    char *at = strstr(live.text, from);
+    size_t n = strlen(from), m = strlen(to);
+
+    assert_non_null(at);
+    for (; at != NULL; at = strstr(at + m, from)) {
+        assert_true(strlen(live.text) + m < sizeof live.text + n);
+        memmove(at + m, at + n, strlen(at + n) + 1);
+        memcpy(at, to, m);
+    }
+    write_conf();
+}
+
+json_t *live_reload(void)
+{
+    json_t *plan = live_ask(MSG_RELOAD, json_object());
+
+    if (plan == NULL)
+        fail_msg("%s", live.refusal);
+    if (live.next == NULL)
+        return plan;
+    live_stop();
+    conf_free(live.conf);
+    live.conf = live.next;
+    live.next = NULL;
+    if (live.conf->services_n > 1)
+        hurry(live.conf);
+    live_start();
+    return plan;
+}
+
 int live_setup(void **state)
 {
     struct conf_errors errs = {.n = 0};
@@ -52,11 +112,13 @@ int live_setup(void **state)
     assert_non_null(mkdtemp(live.dir));
     (void)snprintf(live.path_lb, sizeof live.path_lb, "%s/lb.sock", live.dir);
     (void)snprintf(live.path_ctl, sizeof live.path_ctl, "%s/ctl.sock", live.dir);
-    if (!conf_parse("test", text, strlen(text), &live.conf, &errs))
+    (void)snprintf(live.path_conf, sizeof live.path_conf, "%s/lbctl.yaml", live.dir);
+    (void)snprintf(live.text, sizeof live.text, "%s", text);
+    write_conf();
+    if (!conf_load(live.path_conf, &live.conf, &errs))
         fail_msg("%s", errs.v[0].msg);
-    live.conf->services[0].health.interval_ms = 20;
-    live.conf->services[0].scale.every_ms = 400;
-    live.conf->services[1].health.interval_ms = 20;
+    hurry(live.conf);
+    live.loads = 0;
     conf_service_hash(&live.conf->services[0], live.web_hash);
     conf_service_hash(&live.conf->services[1], live.db_hash);
     assert_true(loop_new(&live.loop, &e));
@@ -68,7 +130,8 @@ int live_setup(void **state)
 
 int live_teardown(void **state)
 {
-    static const char *const files[] = {"ctl.json", "ctld.lock", "ctl.sock", "lb.sock"};
+    static const char *const files[] = {"ctl.json", "ctld.lock", "ctl.sock", "lb.sock",
+                                        "lbctl.yaml"};
     char path[128];
 
     (void)state;

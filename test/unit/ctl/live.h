@@ -17,7 +17,10 @@ struct live {
     struct loop *loop;
     struct ctl *ctl;
     struct conf *conf;
-    char dir[64], path_lb[128], path_ctl[128], web_hash[17], db_hash[17];
+    char dir[64], path_lb[128], path_ctl[128], path_conf[128], web_hash[17], db_hash[17];
+    char text[2048];   /* of the configuration file */
+    struct conf *next; /* ctld wants to go on with this one */
+    unsigned loads;
     char refusal[512]; /* of the last live_ask() */
 };
 
@@ -30,6 +33,11 @@ int live_main(const char *name, const struct CMUnitTest *tests, size_t n);
 
 void live_start(void);
 void live_stop(void);
+/* The configuration's text with each `from` made `to` is the file now. */
+void live_edit(const char *from, const char *to);
+/* As `lbctl reload`: the plan, the caller's; a file that may be taken has been taken when it
+ * returns. */
+json_t *live_reload(void);
 
 typedef bool live_cond(void);
 bool live_within(live_cond *cond,

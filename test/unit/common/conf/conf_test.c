@@ -3,11 +3,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/file.h"
 #include "common/base/macros.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/conf/conf.h"
+#include "common/conf/conf_diff.h"
 
 #define F "services:\n  web:\n    static: /srv\n    route: /\n"
 #define S                                                                                          \
@@ -77,6 +79,7 @@ static const struct {
     {"port: negative", S "    port: -1\n", "'-1' is not a whole number"},
     {"no value", S "    port:\n", "t:4:5: 'port' has no value"},
     {"boolean", S "    read_only: yes\n", "'read_only' must be true or false, not 'yes'"},
+    {"rollout", S "    rollout: startfirst\n", "t:4:14: 'rollout' is 'startfirst'; use one of"},
     {"duration without unit", S "    drain: 30\n",
      "'drain': '30' is not a duration: write it with a unit"},
     {"duration too small", S "    port: 1\n    health: { tcp: true, interval: 1ms }\n",
@@ -280,6 +283,99 @@ static void test_hostile_files(void **state UNUSED)
     mem_free(big);
 }
 
+static struct conf *parsed(const char *text)
+{
+    struct conf_errors errs;
+    struct conf *c = NULL;
+
+    if (!conf_parse("f", text, strlen(text), &c, &errs))
+        fail_msg("%s: %s", text, errs.v[0].msg);
+    return c;
+}
+
+static void test_diff(void **state UNUSED)
+{
+    static const char *const base =
+        "listen: 80\nservices:\n  a:\n    image: x\n    environment: {A: \"1\", B: \"2\"}\n"
+        "    volumes: [v:/a:ro]\n    drain: 5s\n";
+    static const struct {
+        const char *name, *text, *want;
+    } diffs[] = {
+        {"the same in another dress",
+         "{listen: '80', x-mine: 1, services: {a: {drain: \"5s\", volumes: [v:/a:ro], "
+         "environment: {A: \"1\", B: \"2\"}, image: x}}}",
+         "a=unchanged"},
+        {"in place",
+         "listen: 80\nservices:\n  a:\n    image: x\n    environment: {A: \"1\", B: "
+         "\"2\"}\n    volumes: [v:/a:ro]\n    drain: 6s\n    ready_hold: 2s\n",
+         "a=updated drain ready_hold"},
+        {"made of something else, a key less",
+         "listen: 80\nservices:\n  a:\n    image: x\n    environment: {A: \"1\", B: \"3\"}\n"
+         "    drain: 5s\n",
+         "a=recreated environment volumes"},
+        {"another service, another port", "listen: 81\nproject: p\nservices:\n  b:\n    image: x\n",
+         "b=added a=removed top listen project"},
+    };
+    struct conf *was = parsed(base);
+
+    for (size_t i = 0; i < ARRAY_LEN(diffs); i++) {
+        struct conf *is = parsed(diffs[i].text);
+        struct conf_diff d;
+        struct buf got;
+
+        conf_diff(was, is, &d);
+        buf_init(&got, 1000);
+        for (size_t k = 0; k < d.n; k++) {
+            (void)buf_printf(&got, " %s=%s", d.rows[k].name, conf_change_name(d.rows[k].change));
+            for (size_t m = 0; m < d.rows[k].keys.n; m++)
+                (void)buf_printf(&got, " %s", d.rows[k].keys.v[m]);
+        }
+        for (size_t k = 0; k < d.top.n; k++)
+            (void)buf_printf(&got, "%s %s", k == 0 ? " top" : "", d.top.v[k]);
+        if (strcmp(got.data + 1, diffs[i].want) != 0)
+            fail_msg("%s: want \"%s\", got \"%s\"", diffs[i].name, diffs[i].want, got.data + 1);
+        assert_int_equal(conf_diff_is_empty(&d), i == 0);
+        buf_fini(&got);
+        conf_diff_fini(&d);
+        conf_free(is);
+    }
+    conf_free(was);
+}
+
+static void test_surge(void **state UNUSED)
+{
+    static const struct {
+        const char *keys;
+        bool want;
+    } all[] = {
+        {"", false}, /* no route */
+        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n", true},
+        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n    volumes: "
+         "[v:/a]\n",
+         false},
+        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n    volumes: "
+         "[v:/a:ro]\n",
+         true},
+        {"    route: /a\n    port: 1\n    connect: direct\n    volumes: [v:/a]\n    rollout: "
+         "start-first\n",
+         true},
+        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n    rollout: "
+         "stop-first\n",
+         false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        char text[300];
+        struct conf *c;
+
+        (void)snprintf(text, sizeof text, S "%s", all[i].keys);
+        c = parsed(text);
+        if (conf_service_may_surge(&c->services[0]) != all[i].want)
+            fail_msg("%s", all[i].keys);
+        conf_free(c);
+    }
+}
+
 static void test_no_such_file(void **state UNUSED)
 {
     struct conf *c = NULL;
@@ -332,6 +428,8 @@ int main(void)
         cmocka_unit_test(test_the_assignment),
         cmocka_unit_test(test_all_errors_of_a_file_are_found_at_once),
         cmocka_unit_test(test_hostile_files),
+        cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_surge),
         cmocka_unit_test(test_no_such_file),
         cmocka_unit_test(test_hash),
     };

@@ -14,8 +14,8 @@ enum { MAX = 12 };
 
 /* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy, D draining because
  * sick, d draining because unwanted, P stopping because sick, w waiting, S starting in the place of
- * a sick one. want: one word a slot: w wanted, s may start, r may be replaced, l may leave, -
- * nothing. */
+ * a sick one, O ready but outdated, o the same draining. want: one word a slot: w wanted, s may
+ * start, r may be replaced, l may leave, o may be rolled, - nothing. */
 static const struct {
     const char *name;
     unsigned wish;
@@ -40,6 +40,21 @@ static const struct {
     {"an ordinary start does not hold up a replacement", 3, true, true, "sUR", "ws wsr ws"},
     {"a quarter of eight", 8, true, true, "UUUUUUUU", "wsr wsr ws ws ws ws ws ws"},
     {"dependency down: nothing is replaced", 2, true, false, "UU", "w w"},
+    {"outdated, a spare slot: the new form is tried there", 2, true, true, "OO.", "ws ws ws"},
+    {"the spare one is ready: the highest old one makes way", 2, true, true, "OOR", "ws wso ws"},
+    {"one on its way: the other waits", 2, true, true, "OoR", "ws ws ws"},
+    {"its successor starts: the other waits", 2, true, true, "OcR", "ws ws ws"},
+    {"and then its turn", 2, true, true, "ORR", "wso ws ws"},
+    {"the last one goes: the spare one is no longer wanted, but stands in", 2, true, true, "cRR",
+     "ws ws s"},
+    {"all in the new form: the spare one leaves", 2, true, true, "RRR", "ws ws sl"},
+    {"no spare slot: in place, one after another", 2, true, true, "OO", "ws wso"},
+    {"no spare slot, one on its way", 2, true, true, "Oo", "ws ws"},
+    {"the spare one does not come up: the old ones stay", 2, true, true, "OOw", "ws ws ws"},
+    {"the spare one is outdated itself: it goes first", 2, true, true, "OOO", "ws ws wso"},
+    {"an old one is sick: it is replaced, none is rolled", 2, true, true, "UOR", "wsr ws ws"},
+    {"an old one above, unwanted: it leaves", 1, true, true, "RRO", "ws sl sl"},
+    {"engine away: nothing moves", 2, false, true, "OOR", "w w w"},
 };
 
 static struct slot make(char c)
@@ -62,6 +77,13 @@ static struct slot make(char c)
         break;
     case 'U':
         s.state = SLOT_UNHEALTHY;
+        break;
+    case 'O':
+    case 'o':
+        s.state = c == 'O' ? SLOT_READY : SLOT_DRAINING;
+        s.cause = c == 'O' ? SLOT_STAYS : SLOT_OUTDATED;
+        s.cur.phase = INST_RUNNING;
+        s.cur.outdated = true;
         break;
     case 'D':
         s.cause = SLOT_SICK;
@@ -100,6 +122,8 @@ static void describe(const struct slot_env *env, size_t n, char *buf, size_t siz
             *p++ = 'r';
         if (env[i].may_leave)
             *p++ = 'l';
+        if (env[i].may_roll)
+            *p++ = 'o';
         *p = '\0';
         at += (size_t)snprintf(buf + at, size - at, "%s%s", i > 0 ? " " : "",
                                word[0] != '\0' ? word : "-");
@@ -115,8 +139,11 @@ static void test_rows(void **state)
         struct slot_env env[MAX];
         size_t n = strlen(rows[i].slots);
         char got[128];
-        struct plan_in in = {
-            .wish = rows[i].wish, .engine_up = rows[i].engine, .deps_ready = rows[i].deps};
+        struct plan_in in = {.wish = rows[i].wish,
+                             .engine_up = rows[i].engine,
+                             .deps_ready = rows[i].deps,
+                             .may_surge = true,
+                             .may_roll = true};
 
         for (size_t k = 0; k < n; k++) {
             slots[k] = make(rows[i].slots[k]);
@@ -127,6 +154,30 @@ static void test_rows(void **state)
         if (strcmp(got, rows[i].want) != 0)
             fail_msg("%s: want \"%s\", got \"%s\"", rows[i].name, rows[i].want, got);
     }
+}
+
+static void test_nothing_is_rolled(void **state)
+{
+    struct slot old = {.state = SLOT_READY, .cur = {.phase = INST_RUNNING, .outdated = true}};
+    struct slot spare = {.state = SLOT_READY, .cur = {.phase = INST_RUNNING}};
+    const struct slot *v[] = {&old, &spare};
+    struct plan_in in = {.wish = 1, .engine_up = true, .deps_ready = true, .may_surge = true};
+    struct slot_env env[2];
+
+    (void)state;
+    plan_service(&in, v, 2, env); /* what it stands on is rolled first: not even a spare one */
+    assert_false(env[0].may_roll);
+    assert_false(env[1].wanted);
+    in.may_roll = in.hold = true;
+    plan_service(&in, v, 2, env); /* the spare one has just come up */
+    assert_false(env[0].may_roll);
+    assert_true(env[1].wanted);
+    in.hold = false;
+    plan_service(&in, v, 2, env);
+    assert_true(env[0].may_roll);
+    in.may_surge = false;
+    plan_service(&in, v, 2, env);
+    assert_false(env[1].wanted);
 }
 
 static void test_old_evidence_is_not_enough(void **state)
@@ -156,6 +207,7 @@ static void test_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_limit),
+                                       cmocka_unit_test(test_nothing_is_rolled),
                                        cmocka_unit_test(test_old_evidence_is_not_enough)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 #include "ctl/core/slot.h"
 
 /* A story is a list of sentences divided by ';':
- *   want | unwant | may WORDS | may-not WORDS (act start replace leave)    what the plan says
+ *   want | unwant | may WORDS | may-not WORDS (act start replace leave roll)    what the plan says
  *   t MS                                                                   time passes
  *   do ACT STATE                                                           one step, its act, the
  * state after it created R | next-created R | started R | stopped R                     R: ok
@@ -131,6 +131,19 @@ static const struct {
      "do none empty;want;do create creating;created ok;do start starting;started ok;probe ok;do "
      "none ready;unwant;may "
      "leave;do drain draining;drained;do stop stopping"},
+    {"outdated: its new form is made ahead, takes the place, and counts as no replacement",
+     "adopt ready;outdated;want;do none ready;may roll;do drain draining;do create-next draining;"
+     "drained;next-created ok;do stop stopping;stopped ok;do remove empty;do start starting;"
+     "started ok;probe ok;do none ready;do none ready;replaced 0"},
+    {"outdated, and what it needs is not ready: stays",
+     "adopt ready;outdated;want;may roll;may-not start;do none ready"},
+    {"outdated, never answered: is not waited for",
+     "adopt running;outdated;want;do none starting;probe bad;do drain draining;drained;"
+     "do create-next draining;do stop stopping"},
+    {"outdated, and its new form cannot be made: back-off",
+     "adopt ready;outdated;want;may roll;do drain draining;do create-next draining;"
+     "next-created refused;do none draining;drained;do stop stopping;stopped ok;do remove empty;"
+     "do create creating;created refused;do none waiting"},
     {"adopted, was ready", "adopt ready;want;do none ready;probe bad;do none unhealthy"},
     {"adopted, unknown: has its start period",
      "adopt running;want;do none starting;probe bad;do none starting;probe "
@@ -166,11 +179,11 @@ static int pick(const struct run *r, const char *word, const char *const *names,
 
 static void story_may(struct run *r, bool value, char **save)
 {
-    static const char *const names[] = {"act", "start", "replace", "leave"};
+    static const char *const names[] = {"act", "start", "replace", "leave", "roll"};
 
     for (char *w = strsep(save, " "); w != NULL; w = strsep(save, " ")) {
-        bool *flags[] = {&r->env.may_act, &r->env.may_start, &r->env.may_replace,
-                         &r->env.may_leave};
+        bool *flags[] = {&r->env.may_act, &r->env.may_start, &r->env.may_replace, &r->env.may_leave,
+                         &r->env.may_roll};
 
         *flags[pick(r, w, names, ARRAY_LEN(names))] = value;
     }
@@ -263,6 +276,8 @@ static void sentence(struct run *r, const char *text)
         story_adopt(r, strsep(&save, " "));
     else if (strcmp(w, "t") == 0 || strcmp(w, "wake") == 0 || strcmp(w, "replaced") == 0)
         story_number(r, w, strsep(&save, " "));
+    else if (strcmp(w, "outdated") == 0)
+        r->s.cur.outdated = true;
     else if (strcmp(w, "BIRTH0") == 0)
         (void)0;
     else
