@@ -342,6 +342,8 @@ static void test_diff(void **state UNUSED)
     conf_free(was);
 }
 
+#define ROUTE "    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n"
+
 static void test_surge(void **state UNUSED)
 {
     static const struct {
@@ -349,18 +351,18 @@ static void test_surge(void **state UNUSED)
         bool want;
     } all[] = {
         {"", false}, /* no route */
-        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n", true},
-        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n    volumes: "
-         "[v:/a]\n",
+        {ROUTE, true},
+        {ROUTE "    volumes: "
+               "[v:/a]\n",
          false},
-        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n    volumes: "
-         "[v:/a:ro]\n",
+        {ROUTE "    volumes: "
+               "[v:/a:ro]\n",
          true},
-        {"    route: /a\n    port: 1\n    connect: direct\n    volumes: [v:/a]\n    rollout: "
-         "start-first\n",
+        {ROUTE "    volumes: [v:/a]\n    rollout: "
+               "start-first\n",
          true},
-        {"    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n    rollout: "
-         "stop-first\n",
+        {ROUTE "    rollout: "
+               "stop-first\n",
          false},
     };
 
