@@ -195,7 +195,8 @@ static void do_start(struct act *a, struct place *p)
     (void)snprintf(p->health, sizeof p->health, "none");
     p->requests = p->in_flight = 0;
     a->starts++;
-    a->c->ops->start(a->c->rt, p->s.cur.id, on_runtime_started, call_new(a, p, false));
+    a->c->ops->start(a->c->rt, p->service->c, p->s.cur.id, on_runtime_started,
+                     call_new(a, p, false));
 }
 
 /* A healthy one gets all the time the service grants; a sick one is not worth a wait; a dead one
@@ -313,6 +314,15 @@ static void wake_by(struct act *a, uint64_t at, uint64_t now)
         a->wake_ms = at;
 }
 
+/* Nobody here may start, stop or replace them: in and out of rotation is all there is. */
+static void step_fixed(struct act *a, struct service *s, uint64_t now)
+{
+    for (unsigned i = 0; i < s->places_n; i++) {
+        s->places[i].env = (struct slot_env){.wanted = true};
+        step_place(a, &s->places[i], now);
+    }
+}
+
 static void step_service(struct act *a, struct service *s, uint64_t now)
 {
     const struct slot **slots = mem_array(s->places_n, sizeof(const struct slot *));
@@ -350,10 +360,14 @@ void act_reconcile(struct act *a)
     uint64_t now = loop_now_ms(a->c->loop);
 
     a->wake_ms = 0;
-    if (!observe_seen(a->c->observer))
-        return; /* nothing is known yet: adopt before creating */
-    for (size_t i = 0; i < a->c->services_n; i++)
-        step_service(a, &a->c->services[i], now);
+    for (size_t i = 0; i < a->c->services_n; i++) {
+        struct service *s = &a->c->services[i];
+
+        if (model_is_fixed(s))
+            step_fixed(a, s, now);
+        else if (observe_seen(a->c->observer)) /* adopt before creating */
+            step_service(a, s, now);
+    }
 }
 
 uint64_t act_wake_ms(const struct act *a)

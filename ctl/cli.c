@@ -33,6 +33,19 @@ static struct service *named(struct ctl *c, struct chan_ask ask, const json_t *b
     return NULL;
 }
 
+static bool refused_without_instances(const struct service *s, struct chan_ask ask)
+{
+    if (model_is_static(s))
+        chan_refuse(ask, "'%s' is a directory that lbd serves itself: it has no instances",
+                    s->c->name);
+    else if (model_is_fixed(s))
+        chan_refuse(ask, "'%s' is made of servers that others run: it has no instances",
+                    s->c->name);
+    else
+        return false;
+    return true;
+}
+
 void cli_on_status(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg)
 {
     (void)ch;
@@ -56,11 +69,8 @@ void cli_on_scale(struct chan *ch, struct chan_ask ask, const json_t *body, void
         chan_refuse(ask, "say either 'auto' or a number of instances");
         return;
     }
-    if (model_is_static(s)) {
-        chan_refuse(ask, "'%s' is a directory that lbd serves itself: it has no instances",
-                    s->c->name);
+    if (refused_without_instances(s, ask))
         return;
-    }
     from = s->wish;
     if (give_back) {
         scaler_release(c->scaler, s);
@@ -94,11 +104,8 @@ void cli_on_reset(struct chan *ch, struct chan_ask ask, const json_t *body, void
     (void)ch;
     if (s == NULL)
         return;
-    if (model_is_static(s)) {
-        chan_refuse(ask, "'%s' is a directory that lbd serves itself: it has no instances",
-                    s->c->name);
+    if (refused_without_instances(s, ask))
         return;
-    }
     r = mem_zalloc(sizeof(*r));
     *r = (struct reset_ask){ask, s};
     scaler_reset(c->scaler, s, on_reset_done, r);

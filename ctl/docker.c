@@ -11,8 +11,8 @@
 
 /* The operations on Docker's engine. Each is a short chain of calls under one deadline; the
  * operation, not the runtime, holds its state. The engine's API must allow: GET version, events,
- * containers/json, containers/ID/json, networks/NAME; POST networks/create, containers/create,
- * containers/ID/start stop kill wait; DELETE containers/ID. */
+ * containers/json, containers/ID/json, networks/NAME; POST networks/create, networks/NAME/connect,
+ * containers/create, containers/ID/start stop kill wait; DELETE containers/ID. */
 enum {
     READ_MS = 5000,
     CREATE_MS = 30000,
@@ -50,9 +50,12 @@ struct docker_op {
     enum docker_verb goal, verb; /* what was asked of us; which call runs */
     uint64_t deadline_ms, grace_ms;
     char id[DOCKER_ID_MAX + 1];
-    char name[192]; /* create: of the container */
-    char *body;     /* create */
-    bool again;     /* the network was lost and made once already */
+    char name[192];  /* create: of the container */
+    char *body;      /* create */
+    char **networks; /* start: to be joined, the last one next */
+    size_t networks_n;
+    char *alias; /* start: in those networks */
+    bool again;  /* the network was lost and made once already */
     rt_done_fn *on_done;
     rt_create_fn *on_create;
     rt_start_fn *on_start;
@@ -94,6 +97,10 @@ static void op_free(struct docker_op *op)
     list_unlink(&op->later.node);
     http_cancel(op->call);
     mem_free(op->body);
+    while (op->networks_n > 0)
+        mem_free(op->networks[--op->networks_n]);
+    mem_free(op->networks);
+    mem_free(op->alias);
     op->magic = 0;
     mem_free(op);
 }
@@ -219,6 +226,28 @@ static void send_stop(struct docker_op *op)
     op_send_id(op, DOCKER_STOP, "POST", tail);
 }
 
+static void send_connect(struct docker_op *op)
+{
+    AUTO(mem_freep)
+    char *target = mem_printf("/networks/%s/connect", op->networks[op->networks_n - 1]);
+    AUTO(buf_fini) struct buf body;
+    struct err e;
+
+    buf_init(&body, DOCKER_BODY_MAX);
+    if (docker_connect_body(op->id, op->alias, &body, &e))
+        op_send(op, DOCKER_CONNECT, "POST", target, body.data);
+    else
+        op_fail(op, RT_REFUSED, e.msg);
+}
+
+static void send_start(struct docker_op *op)
+{
+    if (op->networks_n > 0)
+        send_connect(op);
+    else
+        op_send_id(op, DOCKER_START, "POST", "/start");
+}
+
 /* The call that does what was asked, once all it needs is there. */
 static void op_act(struct docker_op *op)
 {
@@ -233,7 +262,7 @@ static void op_act(struct docker_op *op)
         op_send(op, DOCKER_CREATE, "POST", target, op->body);
         return;
     case DOCKER_START:
-        op_send_id(op, DOCKER_START, "POST", "/start");
+        send_start(op);
         return;
     case DOCKER_STOP:
         send_stop(op);
@@ -246,6 +275,7 @@ static void op_act(struct docker_op *op)
     case DOCKER_WAIT:
     case DOCKER_NETWORK_GET:
     case DOCKER_NETWORK_CREATE:
+    case DOCKER_CONNECT:
         break; /* steps on the way, never goals */
     }
     bug("docker operation without a goal: %d", (int)op->goal);
@@ -395,6 +425,10 @@ static void op_step(struct docker_op *op, enum rt_result r, const struct http_an
     case DOCKER_START:
         op_send_id(op, DOCKER_INSPECT, "GET", "/json");
         break;
+    case DOCKER_CONNECT:
+        mem_free(op->networks[--op->networks_n]);
+        send_start(op);
+        break;
     case DOCKER_INSPECT:
         inspected(op, a);
         break;
@@ -535,11 +569,16 @@ static void docker_create(struct runtime *rt, const struct rt_spec *spec, rt_cre
     }
 }
 
-static void docker_start(struct runtime *rt, const char *id, rt_start_fn *done, void *arg)
+static void docker_start(struct runtime *rt, const struct conf_service *service, const char *id,
+                         rt_start_fn *done, void *arg)
 {
     struct docker_op *op = op_new(rt, DOCKER_START, START_MS, arg);
 
     op->on_start = done;
+    op->alias = mem_strdup(service->name);
+    op->networks = mem_array(service->networks.n, sizeof(*op->networks));
+    for (; op->networks_n < service->networks.n; op->networks_n++)
+        op->networks[op->networks_n] = mem_strdup(service->networks.v[op->networks_n]);
     op_begin_id(op, id);
 }
 

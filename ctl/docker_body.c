@@ -202,6 +202,7 @@ static void put_host(struct body *b, const struct rt_spec *spec)
 {
     const struct conf_service *s = spec->service;
     json_t *host = put_obj(b, b->root, "HostConfig"), *log;
+    char digits[24];
 
     put_str(b, host, "NetworkMode", spec->network);
     put_str(b, put_obj(b, host, "RestartPolicy"), "Name", "no");
@@ -209,13 +210,24 @@ static void put_host(struct body *b, const struct rt_spec *spec)
     log = put_obj(b, host, "LogConfig");
     put_str(b, log, "Type", "json-file");
     log = put_obj(b, log, "Config");
-    put_str(b, log, "max-size", "10m");
-    put_str(b, log, "max-file", "3");
+    (void)snprintf(digits, sizeof(digits), "%llu", (unsigned long long)s->log_max_size);
+    put_str(b, log, "max-size", digits);
+    (void)snprintf(digits, sizeof(digits), "%u", s->log_max_files);
+    put_str(b, log, "max-file", digits);
+    put_strs(b, host, "CapAdd", &s->cap_add);
+    put_strs(b, host, "CapDrop", &s->cap_drop);
     put_ports(b, host, spec);
     put_limits(b, host, s);
     put_tmpfs(b, host, &s->tmpfs);
     for (size_t i = 0; i < s->volumes.n; i++)
         add_volume(b, host, s->volumes.v[i]);
+    for (size_t i = 0; i < s->secrets.n; i++) {
+        AUTO(mem_freep)
+        char *text =
+            mem_printf("%s:/run/secrets/%s:ro", s->secrets.v[i].value, s->secrets.v[i].key);
+
+        add_volume(b, host, text);
+    }
 }
 
 bool docker_create_body(const struct rt_spec *spec, struct buf *ret, struct err *e)
@@ -240,6 +252,15 @@ bool docker_create_body(const struct rt_spec *spec, struct buf *ret, struct err 
     ep = put_obj(&b, ep, spec->network);
     add(&b, put_arr(&b, ep, "Aliases"), json_string(s->name));
     return body_write(&b, "create", ret, e);
+}
+
+bool docker_connect_body(const char *id, const char *alias, struct buf *ret, struct err *e)
+{
+    AUTO(body_fini) struct body b = {json_object(), true};
+
+    put_str(&b, b.root, "Container", id);
+    add(&b, put_arr(&b, put_obj(&b, b.root, "EndpointConfig"), "Aliases"), json_string(alias));
+    return body_write(&b, "connect", ret, e);
 }
 
 bool docker_network_body(const char *network, const char *project, struct buf *ret, struct err *e)

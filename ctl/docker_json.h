@@ -38,10 +38,14 @@ bool docker_id_ok(const char *s);
 
 /* Body of POST /containers/create. Differences to Compose, all on the safe side: a host path of a
  * volume must exist (Compose's engine makes an empty directory of a missing secret), at most
- * DOCKER_PIDS_DEFAULT processes unless pids_limit says otherwise, no new privileges, logs of 3 x 10
- * MB, no restarts by the engine. Holds the service's environment, so secrets perhaps: never log it.
+ * DOCKER_PIDS_DEFAULT processes unless pids_limit says otherwise, no new privileges, bounded
+ * logs, no restarts by the engine. Holds the service's environment, so secrets perhaps: never log
+ * it.
  */
 bool docker_create_body(const struct rt_spec *spec, struct buf *ret, struct err *e) MUST_CHECK;
+/* Body of POST /networks/NAME/connect. */
+bool docker_connect_body(const char *id, const char *alias, struct buf *ret,
+                         struct err *e) MUST_CHECK;
 /* Body of POST /networks/create. */
 bool docker_network_body(const char *network, const char *project, struct buf *ret,
                          struct err *e) MUST_CHECK;
@@ -95,6 +99,7 @@ enum docker_verb {
     DOCKER_WAIT,
     DOCKER_NETWORK_GET,
     DOCKER_NETWORK_CREATE,
+    DOCKER_CONNECT,
 };
 const char *docker_verb_name(enum docker_verb v);
 

@@ -29,7 +29,9 @@ static const struct verdict {
     {DOCKER_REMOVE, 404, "no such container", RT_GONE},
     {DOCKER_WAIT, 404, "no such container", RT_OK}, /* the removal we waited for */
     {DOCKER_NETWORK_GET, 404, NULL, RT_GONE},
-    {DOCKER_NETWORK_CREATE, 409, "already exists", RT_OK}, /* somebody was faster */
+    {DOCKER_NETWORK_CREATE, 409, "already exists", RT_OK},     /* somebody was faster */
+    {DOCKER_CONNECT, ANY, "already exists in network", RT_OK}, /* connected by a former try */
+    {DOCKER_CONNECT, 404, "no such container", RT_GONE},
 };
 
 const char *docker_verb_name(enum docker_verb v)
@@ -45,6 +47,7 @@ const char *docker_verb_name(enum docker_verb v)
         [DOCKER_WAIT] = "wait for removal of",
         [DOCKER_NETWORK_GET] = "look at network",
         [DOCKER_NETWORK_CREATE] = "make network",
+        [DOCKER_CONNECT] = "connect",
     };
 
     return (unsigned)v < ARRAY_LEN(names) ? names[v] : "?";

@@ -25,9 +25,33 @@ bool model_is_static(const struct service *s)
     return s->c->static_dir != NULL;
 }
 
+bool model_is_fixed(const struct service *s)
+{
+    return s->c->backends.n > 0;
+}
+
+bool model_needs_engine(const struct ctl *c)
+{
+    for (size_t i = 0; i < c->services_n; i++)
+        if (!model_is_static(&c->services[i]) && !model_is_fixed(&c->services[i]))
+            return true;
+    return false;
+}
+
 bool model_has_ready(const struct service *s)
 {
     return model_is_static(s) || model_ready(s) > 0;
+}
+
+/* What is there without us, under a name that stays the same while the address does. */
+static void place_backend(struct place *p, uint64_t now)
+{
+    const struct conf_addr *at = &p->service->c->backends.v[p->index].at;
+    struct inst i = {.generation = 1, .phase = INST_RUNNING};
+
+    (void)snprintf(i.address, sizeof i.address, "%s", at->host);
+    (void)snprintf(i.token, sizeof i.token, "fixed-%.24s-%u", at->host, at->port);
+    slot_adopt(&p->s, &i, true, false, now);
 }
 
 /* scale.max, and one more for the time of a roll where there is a port for it. */
@@ -54,9 +78,11 @@ void model_build(struct ctl *c)
         s->index = (unsigned)i;
         s->rule =
             (struct scale_rule){cs->scale.min, cs->scale.max, cs->scale.per, cs->scale.every_ms};
-        s->wish = model_is_static(s) ? 0 : cs->scale.min;
         s->may_surge = conf_service_may_surge(cs);
-        s->places_n = model_is_static(s) ? 0 : count_places(cs, s->may_surge);
+        s->wish = cs->scale.min;
+        s->places_n = count_places(cs, s->may_surge);
+        if (model_is_static(s) || model_is_fixed(s))
+            s->wish = s->places_n = (unsigned)cs->backends.n;
         s->places = mem_array(s->places_n, sizeof(*s->places));
         conf_service_hash(cs, s->hash);
         for (unsigned k = 0; k < s->places_n; k++) {
@@ -66,6 +92,8 @@ void model_build(struct ctl *c)
             p->service = s;
             p->index = k;
             (void)snprintf(p->health, sizeof p->health, "none");
+            if (model_is_fixed(s))
+                place_backend(p, now);
         }
     }
     for (size_t i = 0; i < c->services_n; i++)
@@ -152,6 +180,8 @@ uint16_t model_port(const struct place *p)
 {
     const struct conf_service *c = p->service->c;
 
+    if (model_is_fixed(p->service))
+        return c->backends.v[p->index].at.port;
     return c->host_port_first != 0 ? (uint16_t)(c->host_port_first + p->index) : 0;
 }
 
@@ -174,6 +204,10 @@ const char *model_probe_host(const struct place *p, uint16_t *ret_port)
     const struct conf_service *c = p->service->c;
     uint16_t inside = c->health.port != 0 ? c->health.port : c->port;
 
+    if (model_is_fixed(p->service)) {
+        *ret_port = c->health.port != 0 ? c->health.port : model_port(p);
+        return c->backends.v[p->index].at.host;
+    }
     if (model_port(p) != 0 && inside == c->port && c->connect == CONF_CONNECT_PUBLISHED) {
         *ret_port = model_port(p);
         return published_host(c);
@@ -186,6 +220,10 @@ const char *model_backend_host(const struct place *p, uint16_t *ret_port)
 {
     const struct conf_service *c = p->service->c;
 
+    if (model_is_fixed(p->service)) {
+        *ret_port = model_port(p);
+        return c->backends.v[p->index].at.host;
+    }
     if (model_port(p) != 0 && c->connect == CONF_CONNECT_PUBLISHED) {
         *ret_port = model_port(p);
         return published_host(c);

@@ -111,13 +111,17 @@ struct service *model_service(struct ctl *c, const char *name); /* NULL: none */
 struct place *model_place(struct ctl *c, const char *service, unsigned slot); /* NULL: none */
 struct place *model_place_at(struct ctl *c, unsigned service, unsigned slot);
 bool model_is_static(const struct service *s); /* files that lbd serves itself: it has no places */
+/* Servers that others run: places without instances of ours, which are probed and never acted upon.
+ */
+bool model_is_fixed(const struct service *s);
+bool model_needs_engine(const struct ctl *c); /* some service has instances */
 unsigned model_ready(const struct service *s);
 unsigned model_outdated(const struct service *s); /* instances of another configuration */
 bool model_has_ready(const struct service *s);    /* files are always there */
 bool model_deps_ready(
     const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */
 void model_refresh_waits(struct service *s);
-uint16_t model_port(const struct place *p);  /* host port, or 0 */
+uint16_t model_port(const struct place *p);  /* host port, that of a fixed backend, or 0 */
 bool model_is_probed(const struct place *p); /* the current instance has had a probe's result */
 /* Where the current instance is reached: by probes, by lbd. "" while unknown. */
 const char *model_probe_host(const struct place *p, uint16_t *ret_port);

@@ -42,6 +42,12 @@ struct observer *observe_new(struct ctl *c)
     o->up_since_ms = loop_now_ms(c->loop);
     (void)snprintf(o->why, sizeof o->why, "not asked yet");
     timer_init(&o->timer, c->loop, on_observe_timer, o);
+    if (!model_needs_engine(c)) {
+        o->up = o->seen = true;
+        o->seen_ms = o->up_since_ms;
+        o->why[0] = '\0';
+        return o;
+    }
     /* lbd's first report, which comes within milliseconds where lbd runs, makes it earlier: what
      * lbd has in its table was ready before. */
     timer_in(&o->timer, OBSERVE_FIRST_MS);
@@ -60,6 +66,8 @@ static void look_by(struct observer *o, uint64_t at)
 {
     uint64_t now = loop_now_ms(o->c->loop);
 
+    if (!model_needs_engine(o->c))
+        return;
     if (at < now)
         at = now;
     if (!o->timer.set || o->timer.at_ms > at)
@@ -172,6 +180,8 @@ static void see_all(struct observer *o, const struct match *v, size_t n)
         for (unsigned k = 0; k < o->c->services[i].places_n; k++) {
             struct place *p = &o->c->services[i].places[k];
 
+            if (model_is_fixed(p->service))
+                continue;
             see_absent(o, p, p->cur_there, p->next_there);
             p->cur_there = p->next_there = false;
         }
@@ -182,6 +192,8 @@ static void match_all(struct observer *o, const struct rt_instance *v, size_t n,
     for (size_t i = 0; i < n; i++) {
         struct place *p = model_place(o->c, v[i].service, v[i].slot);
 
+        if (p != NULL && model_is_fixed(p->service))
+            p = NULL; /* of a time when the service had instances of ours */
         ret[i] = (struct match){.i = &v[i], .p = p};
         if (p == NULL)
             continue;

@@ -39,8 +39,8 @@ static uint64_t next_at(const struct place *p, uint64_t now)
     uint64_t due;
 
     if (p->s.state == SLOT_STARTING) {
-        uint64_t gap =
-            now - p->s.health.began_ms < PROBING_EAGER_MS ? PROBING_START_MS : PROBING_SLOW_MS;
+        uint64_t slow = model_is_fixed(p->service) ? interval : PROBING_SLOW_MS;
+        uint64_t gap = now - p->s.health.began_ms < PROBING_EAGER_MS ? PROBING_START_MS : slow;
 
         due = p->probe_last_ms + (gap < interval ? gap : interval);
     } else {
@@ -53,7 +53,7 @@ static void took_result(struct place *p, bool ok, const char *what)
 {
     const struct conf_health *h = &p->service->c->health;
     struct health_rule rule = {h->fall, h->kind != CONF_HEALTH_NONE ? h->rise : 1,
-                               h->start_period_ms};
+                               model_is_fixed(p->service) ? UINT64_MAX : h->start_period_ms};
     bool first = !model_is_probed(p);
 
     p->probed_generation = p->s.cur.generation;
@@ -155,7 +155,12 @@ bool probing_init(struct ctl *c, struct err *e)
         for (unsigned k = 0; k < c->services[i].places_n; k++)
             timer_init(&c->services[i].places[k].probe_timer, c->loop, on_probe_timer,
                        &c->services[i].places[k]);
-    return probe_pool_new(c->loop, on_probe_done, c, &c->probes, e);
+    if (!probe_pool_new(c->loop, on_probe_done, c, &c->probes, e))
+        return false;
+    for (size_t i = 0; i < c->services_n; i++)
+        for (unsigned k = 0; model_is_fixed(&c->services[i]) && k < c->services[i].places_n; k++)
+            probing_update(&c->services[i].places[k]);
+    return true;
 }
 
 void probing_fini(struct ctl *c)

@@ -96,10 +96,12 @@ struct runtime_ops {
     /* All instances that carry our project's label, in any state, foreign ones never. */
     void (*list)(struct runtime *rt, rt_list_fn *done, void *arg);
     /* Makes the network first if it is not there. Publishes host_port on service->publish; joins
-     * the network with the service's name as alias; json-file logs of 10m x 3; no-new-privileges;
+     * the network with the service's name as alias; json-file logs, bounded; no-new-privileges;
      * restart policy "no" (ctld restarts). */
     void (*create)(struct runtime *rt, const struct rt_spec *spec, rt_create_fn *done, void *arg);
-    void (*start)(struct runtime *rt, const char *id, rt_start_fn *done, void *arg);
+    /* Joins the service's further networks first. service: what it was created for, borrowed. */
+    void (*start)(struct runtime *rt, const struct conf_service *service, const char *id,
+                  rt_start_fn *done, void *arg);
     /* SIGTERM (or the service's stop signal), wait grace_ms, SIGKILL. grace 0: SIGKILL at once.
      * Works on paused ones. */
     void (*stop)(struct runtime *rt, const char *id, uint64_t grace_ms, rt_done_fn *done,

@@ -64,6 +64,8 @@ const char *scaler_mode(const struct service *s)
 {
     if (model_is_static(s))
         return "static";
+    if (model_is_fixed(s))
+        return "backends";
     if (s->manual)
         return "manual";
     return s->rule.every_ms > 0 ? "auto" : "fixed";

@@ -90,7 +90,7 @@ static json_t *build_scaling(const struct report *r, const struct service *s)
 static json_t *build_slot(const struct report *r, const struct place *p)
 {
     const struct slot *s = &p->s;
-    bool none = s->cur.id[0] == '\0';
+    bool none = s->cur.id[0] == '\0' && !model_is_fixed(p->service);
 
     return json_pack("{s:i, s:i, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:b}", "slot",
                      (int)p->index, "port", (int)model_port(p), "id", s->cur.id, "token",

@@ -183,7 +183,7 @@ static void load_service(struct service *s, const json_t *row, bool same_boot)
     const char *hash = json_string_value(json_object_get(row, "hash"));
 
     load_slots(s, json_object_get(row, "slots"), hash == NULL || strcmp(hash, s->hash) == 0);
-    if (wish == 0 || model_is_static(s))
+    if (wish == 0 || model_is_static(s) || model_is_fixed(s))
         return;
     s->restored = true;
     s->manual = json_is_true(json_object_get(row, "manual"));

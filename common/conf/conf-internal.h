@@ -16,9 +16,11 @@ struct conf_reader {
 bool conf_bad(struct conf_reader *r, unsigned line, unsigned column, const char *fmt, ...)
     PRINTF(4, 5);
 
-/* Fill c from the tree. Wrong parts are reported and left at their defaults, so that one run finds
- * all errors. */
+/* Fill c from the tree. Files that it names (env_file) are read, so that it is whole. Wrong parts
+ * are reported and left at their defaults, so that one run finds all errors. */
 void conf_read(struct conf_reader *r, const struct ynode *root, struct conf *c);
+/* Puts the lines of the service's env_files into its environment; n: where the key stands. */
+void conf_read_env_files(struct conf_reader *r, const struct ynode *n, struct conf_service *s);
 void conf_check(struct conf_reader *r, const struct conf *c);
 
 bool conf_name_ok(struct sv s);
@@ -51,7 +53,7 @@ extern conf_read_fn conf_read_LISTEN, conf_read_UINT, conf_read_NAME, conf_read_
     conf_read_DURATION, conf_read_SIZE, conf_read_MILLI, conf_read_BOOL, conf_read_ROUTES,
     conf_read_PORT, conf_read_PORT_RANGE, conf_read_ADDRESS, conf_read_CONNECT, conf_read_HEALTH,
     conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS, conf_read_HTTP_PATH, conf_read_TCP,
-    conf_read_ROLLOUT;
+    conf_read_ROLLOUT, conf_read_SECRETS, conf_read_BACKENDS;
 
 /* Shared by the readers. */
 #define CONF_BAD(r, n, ...) conf_bad((r), (n)->line, (n)->column, __VA_ARGS__)

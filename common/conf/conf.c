@@ -76,8 +76,9 @@ static void service_fini(struct conf_service *s)
 {
     char *const owned[] = {s->name,    s->image,       s->user,      s->stop_signal,
                            s->publish, s->health.path, s->static_dir};
-    struct conf_strs *const lists[] = {&s->entrypoint, &s->command, &s->volumes,     &s->depends_on,
-                                       &s->tmpfs,      &s->routes,  &s->scale.ignore};
+    struct conf_strs *const lists[] = {
+        &s->entrypoint, &s->command,  &s->volumes, &s->depends_on, &s->tmpfs,       &s->networks,
+        &s->cap_add,    &s->cap_drop, &s->routes,  &s->env_file,   &s->scale.ignore};
 
     for (size_t i = 0; i < ARRAY_LEN(owned); i++)
         mem_free(owned[i]);
@@ -85,6 +86,8 @@ static void service_fini(struct conf_service *s)
         strs_fini(lists[i]);
     pairs_fini(&s->environment);
     pairs_fini(&s->labels);
+    pairs_fini(&s->secrets);
+    mem_free(s->backends.v);
     pairs_fini(&s->written);
 }
 
@@ -158,6 +161,25 @@ static void hash_pairs(uint64_t *h, const struct conf_pairs *p)
     }
 }
 
+/* Keys that came later: what does not use them keeps its hash, and its instances. */
+static void hash_more(uint64_t *h, const struct conf_service *s)
+{
+    const struct conf_strs *const lists[] = {&s->networks, &s->cap_add, &s->cap_drop};
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        if (lists[i]->n == 0)
+            continue;
+        hash_u64(h, i);
+        hash_strs(h, lists[i]);
+    }
+    if (s->secrets.n > 0)
+        hash_pairs(h, &s->secrets);
+    if (s->log_max_size != CONF_LOG_MAX_SIZE || s->log_max_files != CONF_LOG_MAX_FILES) {
+        hash_u64(h, s->log_max_size);
+        hash_u64(h, s->log_max_files);
+    }
+}
+
 void conf_service_hash(const struct conf_service *s, char ret[17])
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
@@ -174,6 +196,7 @@ void conf_service_hash(const struct conf_service *s, char ret[17])
     hash_strs(&h, &s->tmpfs);
     hash_pairs(&h, &s->environment);
     hash_pairs(&h, &s->labels);
+    hash_more(&h, s);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         hash_u64(&h, numbers[i]);
     snprintf(ret, 17, "%016llx", (unsigned long long)h);

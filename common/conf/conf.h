@@ -19,6 +19,10 @@ enum {
     CONF_REPLICAS_MAX = 1000,
     CONF_LIST_MAX = 256,
     CONF_ERRORS_MAX = 32,
+    CONF_BACKENDS_MAX = 256,
+    CONF_WEIGHT_MAX = 256,
+    CONF_LOG_MAX_SIZE = 10 << 20, /* the default */
+    CONF_LOG_MAX_FILES = 3,
 };
 
 struct conf_strs {
@@ -38,6 +42,15 @@ struct conf_addr {
     char host[64]; /* IPv4 or IPv6 address, no brackets */
     uint16_t port;
     bool proxy; /* trusted proxies begin a connection with a PROXY header */
+};
+
+struct conf_backend {
+    struct conf_addr at;
+    unsigned weight; /* 1 by default */
+};
+struct conf_backends {
+    struct conf_backend *v;
+    size_t n;
 };
 
 enum conf_health_kind { CONF_HEALTH_NONE, CONF_HEALTH_HTTP, CONF_HEALTH_TCP };
@@ -68,8 +81,12 @@ struct conf_service {
     struct conf_pairs written; /* its keys as the file has them: conf_diff.h */
     /* Compose keys */
     char *image;
-    struct conf_strs entrypoint, command, volumes, depends_on, tmpfs;
+    struct conf_strs entrypoint, command, volumes, depends_on, tmpfs, networks, cap_add, cap_drop;
+    struct conf_strs env_file; /* already read into environment */
     struct conf_pairs environment, labels;
+    struct conf_pairs secrets; /* name, host path */
+    uint64_t log_max_size;
+    unsigned log_max_files;
     char *user, *stop_signal;
     uint64_t mem_limit;  /* 0: none */
     uint64_t cpus_milli; /* 0: none */
@@ -78,6 +95,8 @@ struct conf_service {
     bool read_only, init;
     uint64_t stop_grace_ms;
     /* ours */
+    struct conf_backends
+        backends;            /* servers that others run, instead of an image; none: an image */
     char *static_dir;        /* files that lbd serves itself, instead of an image; NULL: an image */
     struct conf_strs routes; /* path prefixes; none: not reachable through lbd */
     uint16_t port;           /* inside the container; 0: none */

@@ -16,19 +16,23 @@ static bool strs_have(const struct conf_strs *s, const char *v)
     return false;
 }
 
-/* Files need no instances, and nothing that instances have. */
-static void check_static(struct conf_reader *r, const struct conf_service *s)
+/* Files, and servers that others run, need no instances, and nothing that instances have. */
+static void check_no_instances(struct conf_reader *r, const struct conf_service *s)
 {
+    bool files = s->static_dir != NULL;
     const struct {
         const char *key;
         bool set;
     } keys[] = {
         {"image", s->image != NULL},
+        {"backends", files && s->backends.n > 0},
         {"port", s->port != 0},
         {"host_ports", s->host_port_first != 0},
-        {"health", s->health.kind != CONF_HEALTH_NONE},
+        {"health", files && s->health.kind != CONF_HEALTH_NONE},
         {"scale", s->scale.max > 1},
         {"depends_on", s->depends_on.n > 0},
+        {"secrets", s->secrets.n > 0},
+        {"networks", s->networks.n > 0},
         {"entrypoint", s->entrypoint.n > 0},
         {"command", s->command.n > 0},
         {"environment", s->environment.n > 0},
@@ -38,13 +42,20 @@ static void check_static(struct conf_reader *r, const struct conf_service *s)
 
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         if (keys[i].set)
-            BAD_SERVICE(
-                r, s,
-                "service '%s' has 'static' (files that lbd serves itself) and '%s'; remove one",
-                s->name, keys[i].key);
+            BAD_SERVICE(r, s, "service '%s' has %s and '%s'; remove one", s->name,
+                        files ? "'static' (files that lbd serves itself)"
+                              : "'backends' (servers that others run)",
+                        keys[i].key);
     }
     if (s->routes.n == 0)
-        BAD_SERVICE(r, s, "service '%s' has 'static' but no route; add 'route: /PATH'", s->name);
+        BAD_SERVICE(r, s, "service '%s' has '%s' but no route; add 'route: /PATH'", s->name,
+                    files ? "static" : "backends");
+    if (!files && s->health.kind == CONF_HEALTH_NONE)
+        BAD_SERVICE(
+            r, s,
+            "service '%s' has 'backends' but no health check; add 'health: { path: /PATH }' "
+            "or 'health: { tcp: true }'",
+            s->name);
 }
 
 static void check_ports_of(struct conf_reader *r, const struct conf_service *s)
@@ -190,6 +201,31 @@ static bool closes_circle(const struct conf *c, size_t i, enum mark *marks)
     return circle;
 }
 
+/* Words that go to the engine as they are, one of them in a path. */
+static void check_words(struct conf_reader *r, const struct conf_service *s, const char *key,
+                        const struct conf_strs *v, const char *allowed, const char *like)
+{
+    char q[64];
+
+    for (size_t i = 0; i < v->n; i++) {
+        const char *w = v->v[i];
+
+        if (w[0] == '\0' || w[0] == '.' || w[0] == '-' || w[strspn(w, allowed)] != '\0')
+            BAD_SERVICE(r, s, "service '%s': '%s' in '%s' is no such name; write it like %s",
+                        s->name, str_quote(sv_of(w), q, sizeof(q)), key, like);
+    }
+}
+
+static void check_engine_words(struct conf_reader *r, const struct conf_service *s)
+{
+    static const char caps[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    static const char names[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+    check_words(r, s, "cap_add", &s->cap_add, caps, "NET_BIND_SERVICE");
+    check_words(r, s, "cap_drop", &s->cap_drop, caps, "ALL");
+    check_words(r, s, "networks", &s->networks, names, "backend-net");
+}
+
 static void check_labels(struct conf_reader *r, const struct conf_service *s)
 {
     for (size_t i = 0; i < s->labels.n; i++) {
@@ -207,14 +243,15 @@ void conf_check(struct conf_reader *r, const struct conf *c)
     for (size_t i = 0; i < c->services_n; i++) {
         const struct conf_service *s = &c->services[i];
 
-        if (s->static_dir != NULL)
-            check_static(r, s);
+        if (s->static_dir != NULL || s->backends.n > 0)
+            check_no_instances(r, s);
         else
             check_ports_of(r, s);
         check_port_overlaps(r, c, i);
         check_routes(r, c, i);
         check_dependencies(r, c, s);
         check_labels(r, s);
+        check_engine_words(r, s);
         if (closes_circle(c, i, marks))
             BAD_SERVICE(
                 r, s,

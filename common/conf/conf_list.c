@@ -338,3 +338,77 @@ bool conf_read_PAIRS(struct conf_reader *r, const struct conf_row *row, const st
     }
     return ok;
 }
+
+bool conf_read_SECRETS(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                       void *dst)
+{
+    struct conf_pairs *secrets = dst;
+    size_t first = secrets->n;
+    char q[64];
+
+    if (n->kind != YN_MAP)
+        return CONF_BAD(r, n, "'%s' must be a mapping of names to files: { NAME: /HOST/FILE }",
+                        row->key);
+    if (!conf_read_PAIRS(r, row, n, dst))
+        return false;
+    for (size_t i = first; i < secrets->n; i++) {
+        const struct conf_pair *p = &secrets->v[i];
+
+        if (strchr(p->key, '/') != NULL || p->key[0] == '.' || p->value[0] != '/')
+            return CONF_BAD(r, n, "secret '%s': write NAME: /HOST/FILE, a name without '/'",
+                            str_quote(sv_of(p->key), q, sizeof(q)));
+    }
+    return true;
+}
+
+/* ADDRESS:PORT, perhaps with the words weight N behind it. */
+static bool parse_backend(struct sv s, struct conf_backend *ret)
+{
+    static const char word[] = " weight ";
+    const char *at = s.n > 0 ? memmem(s.p, s.n, word, sizeof(word) - 1) : NULL;
+    struct sv address = {s.p, at != NULL ? (size_t)(at - s.p) : s.n};
+    uint64_t weight = 1;
+
+    if (at != NULL &&
+        !str_to_u64((struct sv){at + sizeof(word) - 1, s.n - address.n - (sizeof(word) - 1)}, 1,
+                    CONF_WEIGHT_MAX, &weight, NULL))
+        return false;
+    *ret = (struct conf_backend){.weight = (unsigned)weight};
+    return memchr(address.p, ':', address.n) != NULL && parse_address(address, &ret->at);
+}
+
+static bool backend_again(const struct conf_backends *b, const struct conf_addr *at)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->v[i].at.port == at->port && strcmp(b->v[i].at.host, at->host) == 0)
+            return true;
+    return false;
+}
+
+bool conf_read_BACKENDS(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                        void *dst)
+{
+    struct conf_backends *b = dst;
+
+    if (n->kind != YN_LIST || n->n == 0 || n->n > row->max)
+        return CONF_BAD(r, n, "'%s' must be a list of 1 to %llu addresses", row->key,
+                        (unsigned long long)row->max);
+    b->v = mem_array(n->n, sizeof(*b->v));
+    for (size_t i = 0; i < n->n; i++) {
+        struct conf_backend one;
+        char q[80];
+
+        if (n->items[i]->kind != YN_SCALAR || !parse_backend(n->items[i]->text, &one))
+            return CONF_BAD(r, n->items[i],
+                            "'%s' is no backend; write ADDRESS:PORT or [IPV6]:PORT (an address, no "
+                            "name), perhaps with 'weight N' behind it",
+                            n->items[i]->kind == YN_SCALAR
+                                ? str_quote(n->items[i]->text, q, sizeof(q))
+                                : "this");
+        if (backend_again(b, &one.at))
+            return CONF_BAD(r, n->items[i], "'%s' stands here a second time; remove one",
+                            str_quote(n->items[i]->text, q, sizeof(q)));
+        b->v[b->n++] = one;
+    }
+    return true;
+}

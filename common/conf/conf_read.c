@@ -149,10 +149,12 @@ bool conf_read_SERVICES(struct conf_reader *r, const struct conf_row *row, const
                 str_quote(p->key->text, q, sizeof(q)));
         read_section(r, SECTION_SERVICE, p->value, s);
         conf_write_pairs(p->value, NULL, &s->written);
-        if (s->image == NULL && s->static_dir == NULL)
+        conf_read_env_files(r, p->value, s);
+        if (s->image == NULL && s->static_dir == NULL && s->backends.n == 0)
             conf_bad(
                 r, p->key->line, p->key->column,
-                "service '%s' has no image; add 'image: NAME:TAG' (or 'static: /DIR' for files)",
+                "service '%s' has no image; add 'image: NAME:TAG' (or 'static: /DIR' for files, or "
+                "'backends: [ADDRESS:PORT]' for servers that others run)",
                 str_quote(p->key->text, q, sizeof(q)));
     }
     return true;

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """Bad configuration: `lbctl check` and ctld name file, line and column, what is wrong and what to do; exit code not 0;
 nothing is started."""
+import glob
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 
 from lib import case, engine
@@ -197,6 +200,12 @@ class Config(case.Case):
         root = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
         code, out = self.run_program(program("lbctl"), "check", root + "/deploy/lbctl.yaml")
         self.assertEqual(code, 0, out)
+        with tempfile.TemporaryDirectory() as d:
+            open(d + "/shop.env", "w", encoding="ascii").close()  # the user's own
+            for path in glob.glob(root + "/deploy/examples/*.yaml"):
+                shutil.copy(path, d)
+                code, out = self.run_program(program("lbctl"), "check", f"{d}/{os.path.basename(path)}")
+                self.assertEqual(code, 0, out)
 
 
 class NoImage(case.Case):

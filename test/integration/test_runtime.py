@@ -131,7 +131,7 @@ class Operations(RuntimeCase):
         want = {"NetworkMode": PROJECT, "Memory": 64 << 20, "NanoCpus": 500000000, "PidsLimit": 2048,
                 "ShmSize": 1 << 20, "ReadonlyRootfs": True, "Init": True, "Binds": [f"{PROJECT}-data:/data"],
                 "SecurityOpt": ["no-new-privileges"], "Tmpfs": {"/run": "size=1m", "/scratch": ""},
-                "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+                "LogConfig": {"Type": "json-file", "Config": {"max-size": "10485760", "max-file": "3"}},
                 "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(PORT + 1)}]}}
         self.assertEqual({k: host[k] for k in want}, want)
         self.assertEqual(host["RestartPolicy"]["Name"], "no")

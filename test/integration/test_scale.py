@@ -196,7 +196,7 @@ class Shape(case.Case):
         self.assertIn(host["RestartPolicy"]["Name"], ("", "no"))
         self.assertTrue(any(o.startswith("no-new-privileges") for o in host["SecurityOpt"] or []))
         self.assertEqual(host["LogConfig"]["Type"], "json-file")
-        self.assertEqual(host["LogConfig"]["Config"], {"max-size": "10m", "max-file": "3"})
+        self.assertEqual(host["LogConfig"]["Config"], {"max-size": "10485760", "max-file": "3"})
         self.assertEqual(list(c["NetworkSettings"]["Networks"]), [self.stack.project])
         self.assertIn("app", c["NetworkSettings"]["Networks"][self.stack.project]["Aliases"])
 

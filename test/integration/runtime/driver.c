@@ -187,7 +187,7 @@ static void command(struct driver *d, char **w, size_t n)
     else if (n == 6 && strcmp(w[0], "create") == 0)
         create(d, ask_new(d, key), w);
     else if (n == 3 && strcmp(w[0], "start") == 0)
-        runtime_docker.start(d->rt, w[2], on_started, ask_new(d, key));
+        runtime_docker.start(d->rt, &d->conf->services[0], w[2], on_started, ask_new(d, key));
     else if (n == 4 && strcmp(w[0], "stop") == 0)
         runtime_docker.stop(d->rt, w[2], number(w[3]), on_done, ask_new(d, key));
     else if (n == 3 && strcmp(w[0], "remove") == 0)

@@ -10,6 +10,8 @@ static char *tmpfs[] = {"/run:size=1m,mode=700", "/tmp"};
 static struct conf_pair env[] = {{"A", "1"}, {"EMPTY", ""}, {"NONE", NULL}, {"Q", "x=\"y\"\n"}};
 static struct conf_pair labels[] = {{"team", "red"}, {"lbctl.slot", "99"}};
 
+static struct conf_pair secrets[] = {{"key", "/etc/secret file"}};
+static char *caps[] = {"NET_RAW", "CHOWN"}, *all_caps[] = {"ALL"};
 static struct conf_service full = {
     .name = "web",
     .image = "acts:latest",
@@ -30,6 +32,11 @@ static struct conf_service full = {
     .stop_grace_ms = 1500,
     .port = 80,
     .publish = "127.0.0.1",
+    .secrets = {secrets, 1},
+    .cap_add = {caps, 2},
+    .cap_drop = {all_caps, 1},
+    .log_max_size = 10 << 20,
+    .log_max_files = 3,
 };
 
 static const struct rt_spec spec = {
@@ -112,7 +119,7 @@ static void test_everything(void **state)
         {"HostConfig RestartPolicy", "{\"Name\":\"no\"}"},
         {"HostConfig SecurityOpt", "[\"no-new-privileges\"]"},
         {"HostConfig LogConfig",
-         "{\"Type\":\"json-file\",\"Config\":{\"max-size\":\"10m\",\"max-file\":\"3\"}}"},
+         "{\"Type\":\"json-file\",\"Config\":{\"max-size\":\"10485760\",\"max-file\":\"3\"}}"},
         {"HostConfig Memory", "268435456"},
         {"HostConfig NanoCpus", "1500000000"},
         {"HostConfig PidsLimit", "7"},
@@ -125,6 +132,10 @@ static void test_everything(void **state)
          "{\"Type\":\"bind\",\"Source\":\"/host/x\",\"Target\":\"/x\",\"ReadOnly\":false}"},
         {"HostConfig Mounts 1",
          "{\"Type\":\"bind\",\"Source\":\"/host/y\",\"Target\":\"/y\",\"ReadOnly\":true}"},
+        {"HostConfig Mounts 2", "{\"Type\":\"bind\",\"Source\":\"/etc/secret file\","
+                                "\"Target\":\"/run/secrets/key\",\"ReadOnly\":true}"},
+        {"HostConfig CapAdd", "[\"NET_RAW\",\"CHOWN\"]"},
+        {"HostConfig CapDrop", "[\"ALL\"]"},
         {"NetworkingConfig", "{\"EndpointsConfig\":{\"lb\":{\"Aliases\":[\"web\"]}}}"},
     };
     json_t *root = build(&spec);

@@ -242,8 +242,10 @@ static void fake_create(struct runtime *rt, const struct rt_spec *s, rt_create_f
                    s->slot, (unsigned long long)s->generation);
 }
 
-static void fake_start(struct runtime *rt, const char *id, rt_start_fn *done, void *arg)
+static void fake_start(struct runtime *rt, const struct conf_service *service, const char *id,
+                       rt_start_fn *done, void *arg)
 {
+    (void)service;
     (void)rt;
     if (++engine.starts_at_once > engine.starts_at_once_max)
         engine.starts_at_once_max = engine.starts_at_once;

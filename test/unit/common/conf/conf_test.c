@@ -79,6 +79,29 @@ static const struct {
     {"port: negative", S "    port: -1\n", "'-1' is not a whole number"},
     {"no value", S "    port:\n", "t:4:5: 'port' has no value"},
     {"boolean", S "    read_only: yes\n", "'read_only' must be true or false, not 'yes'"},
+    {"secret without a file", S "    secrets: { key: etc/key }\n",
+     "secret 'key': write NAME: /HOST/FILE"},
+    {"secret as a path", S "    secrets: { a/b: /etc/key }\n", "a name without '/'"},
+    {"secrets as Compose has them", S "    secrets: [key]\n", "'secrets' must be a mapping"},
+    {"capability", S "    cap_add: [net_raw]\n", "'net_raw' in 'cap_add' is no such name"},
+    {"network", S "    networks: [a/b]\n", "'a/b' in 'networks' is no such name"},
+    {"env_file is not there", S "    env_file: no/such/file\n", "t:4:5: env_file: "},
+    {"backends and an image", S "    backends: [10.0.0.1:80]\n",
+     "'backends' (servers that others run) and 'image'"},
+    {"backends without a health check",
+     "services:\n  a:\n    backends: [10.0.0.1:80]\n    route: /a\n",
+     "'backends' but no health check"},
+    {"backends without a route",
+     "services:\n  a:\n    backends: [10.0.0.1:80]\n    health: { tcp: true }\n",
+     "'backends' but no route"},
+    {"a backend's name", "services:\n  a:\n    backends: [db.local:80]\n",
+     "t:3:16: 'db.local:80' is no backend; write ADDRESS:PORT"},
+    {"a backend without a port", "services:\n  a:\n    backends: ['10.0.0.1']\n", "is no backend"},
+    {"a backend's weight", "services:\n  a:\n    backends: [10.0.0.1:80 weight 0]\n",
+     "is no backend"},
+    {"a backend twice", "services:\n  a:\n    backends: ['[::1]:80', '[::1]:80']\n",
+     "a second time"},
+    {"no backends", "services:\n  a:\n    backends: []\n", "must be a list of 1 to"},
     {"rollout", S "    rollout: startfirst\n", "t:4:14: 'rollout' is 'startfirst'; use one of"},
     {"duration without unit", S "    drain: 30\n",
      "'drain': '30' is not a duration: write it with a unit"},
@@ -344,6 +367,67 @@ static void test_diff(void **state UNUSED)
 
 #define ROUTE "    route: /a\n    port: 1\n    connect: direct\n    health: { tcp: true }\n"
 
+static void expect_env(const struct conf_service *s, size_t i, const char *name, const char *value)
+{
+    assert_true(i < s->environment.n);
+    assert_string_equal(s->environment.v[i].key, name);
+    assert_string_equal(s->environment.v[i].value, value);
+}
+
+/* Files are read in their order; what stands in the configuration itself wins. */
+static void test_env_files(void **state UNUSED)
+{
+    static const char one[] = "# a comment\n\nA=from one\nB = spaced \r\nC=\"quoted = #\"\nD=\n";
+    static const char two[] = "B=from two\nE='x'";
+    char dir[] = "/tmp/lbctl-conf-XXXXXX", path[64], text[300];
+    struct conf_errors errs;
+    struct conf *c = NULL;
+    struct err e;
+
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/one", dir);
+    assert_true(file_write_atomic(path, one, strlen(one), 0600, &e));
+    (void)snprintf(path, sizeof path, "%s/two", dir);
+    assert_true(file_write_atomic(path, two, strlen(two), 0600, &e));
+    (void)snprintf(path, sizeof path, "%s/lbctl.yaml", dir);
+    (void)snprintf(text, sizeof text,
+                   S "    environment: { A: mine }\n    env_file: [one, %s/two]\n", dir);
+    if (!conf_parse(path, text, strlen(text), &c, &errs))
+        fail_msg("%s", errs.v[0].msg);
+    assert_int_equal(c->services[0].environment.n, 5);
+    expect_env(&c->services[0], 0, "A", "mine");
+    expect_env(&c->services[0], 1, "B", "from two");
+    expect_env(&c->services[0], 2, "C", "quoted = #");
+    expect_env(&c->services[0], 3, "D", "");
+    expect_env(&c->services[0], 4, "E", "x");
+    conf_free(c);
+    (void)snprintf(path, sizeof path, "%s/two", dir);
+    assert_true(file_write_atomic(path, "A=1\nnonsense\n", 13, 0600, &e));
+    (void)snprintf(path, sizeof path, "%s/lbctl.yaml", dir);
+    assert_false(conf_parse(path, text, strlen(text), &c, &errs));
+    assert_non_null(strstr(errs.v[0].msg, "/two:2 is no NAME=VALUE line"));
+    (void)snprintf(path, sizeof path, "%s/one", dir);
+    assert_int_equal(unlink(path), 0);
+    (void)snprintf(path, sizeof path, "%s/two", dir);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_backends(void **state UNUSED)
+{
+    struct conf *c = parsed("services:\n  a:\n    route: /a\n    health: { tcp: true }\n"
+                            "    backends: [10.0.0.5:80, '[2001:db8::1]:8080 weight 3']\n");
+    const struct conf_backends *b = &c->services[0].backends;
+
+    assert_int_equal(b->n, 2);
+    assert_string_equal(b->v[0].at.host, "10.0.0.5");
+    assert_int_equal(b->v[0].weight, 1);
+    assert_string_equal(b->v[1].at.host, "2001:db8::1");
+    assert_int_equal(b->v[1].at.port, 8080);
+    assert_int_equal(b->v[1].weight, 3);
+    conf_free(c);
+}
+
 static void test_surge(void **state UNUSED)
 {
     static const struct {
@@ -404,6 +488,12 @@ static void test_hash(void **state UNUSED)
         {"environment, divided elsewhere", S "    environment: { Ab: '' }\n", false},
         {"command", S "    command: [a]\n", false},
         {"memory", S "    mem_limit: 64m\n", false},
+        {"a secret", S "    secrets: { key: /etc/key }\n", false},
+        {"a capability more", S "    cap_add: [CHOWN]\n", false},
+        {"a capability less", S "    cap_drop: [CHOWN]\n", false},
+        {"a network", S "    networks: [CHOWN]\n", false},
+        {"output", S "    log_max_files: 4\n", false},
+        {"output as it is by default", S "    log_max_files: 3\n", true},
     };
     char want[17], got[17], seen[ARRAY_LEN(changes)][17];
 
@@ -431,6 +521,8 @@ int main(void)
         cmocka_unit_test(test_all_errors_of_a_file_are_found_at_once),
         cmocka_unit_test(test_hostile_files),
         cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_env_files),
+        cmocka_unit_test(test_backends),
         cmocka_unit_test(test_surge),
         cmocka_unit_test(test_no_such_file),
         cmocka_unit_test(test_hash),
