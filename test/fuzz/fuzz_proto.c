@@ -1,11 +1,8 @@
 /* Any JSON against every shape of the protocol: refused with a reason, or well-formed for its
  * handler. */
-#include <stdint.h>
-#include <stdlib.h>
+#include "test/fuzz/fuzz.h"
 
 #include "common/wire/proto.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -14,8 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     for (size_t i = 0; o != NULL && i < SHAPE_COUNT; i++) {
         struct err e = {""};
 
-        if (!proto_check((enum proto_shape)i, o, &e) && e.msg[0] == '\0')
-            abort();
+        MUST(proto_check((enum proto_shape)i, o, &e) || e.msg[0] != '\0');
     }
     json_decref(o);
     return 0;

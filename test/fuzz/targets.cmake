@@ -1,0 +1,15 @@
+# Every fuzz target and what it links; walked by CMakeLists.txt (libFuzzer) and replay.cmake (corpora in every build).
+# lbctl_fuzz_targets(FUNCTION): calls FUNCTION(NAME LIBRARIES...) for each.
+function(lbctl_fuzz_targets each)
+  foreach(name http_request http_response http_chunk proxy_in table)
+    cmake_language(CALL ${each} ${name} lb_shell)
+  endforeach()
+  foreach(name acts_json acts_base64 acts_timestamp acts_path acts_query)
+    cmake_language(CALL ${each} ${name} acts_core PkgConfig::JANSSON)
+  endforeach()
+  cmake_language(CALL ${each} asset lb_core)
+  cmake_language(CALL ${each} conf common_conf)
+  foreach(name proto chan)
+    cmake_language(CALL ${each} ${name} common_wire)
+  endforeach()
+endfunction()
