@@ -17,10 +17,10 @@ static void on_accounts(struct ask *a, const struct db_reply *r)
         return;
     }
     for (size_t i = 0; i < db_rows(r); i++) {
-        jout_raw(a->body, i == 0 ? "[" : ", ");
-        jout_string(a->body, db_str(r, i, 0));
+        jout_raw(&a->out, i == 0 ? "[" : ", ");
+        jout_string(&a->out, db_str(r, i, 0));
     }
-    jout_raw(a->body, "]");
+    jout_raw(&a->out, "]");
     ask_reply(a, 200);
 }
 

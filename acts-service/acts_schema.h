@@ -8,7 +8,7 @@
  * id is text: numbers beyond 64 bits come back exactly. ts is the number of check_ts(). Images are
  * base64 already, which PostgreSQL's compression cannot shrink: stored out of line and
  * uncompressed. */
-enum { ACTS_SCHEMA_VERSION = 1 };
+enum { ACTS_SCHEMA_VERSION = 2 };
 
 #define ACTS_SCHEMA_SQL                                                                            \
     "SELECT pg_advisory_xact_lock(1633907827);"                                                    \
@@ -37,6 +37,12 @@ enum { ACTS_SCHEMA_VERSION = 1 };
     " hits bigint NOT NULL,"                                                                       \
     " seen timestamptz NOT NULL) WITH (fillfactor = 20);"                                          \
     "INSERT INTO acts.migration (version) VALUES (1);"                                             \
+    "END IF; END $$;"                                                                              \
+    "DO $$ BEGIN IF NOT EXISTS (SELECT FROM acts.migration WHERE version = 2) THEN "               \
+    "ALTER TABLE acts.migration ADD COLUMN needs bigint NOT NULL DEFAULT 1;"                       \
+    "ALTER TABLE acts.act SET (autovacuum_vacuum_insert_threshold = 1000, "                        \
+    "autovacuum_vacuum_insert_scale_factor = 0.05);"                                               \
+    "INSERT INTO acts.migration (version, needs) VALUES (2, 1);"                                   \
     "END IF; END $$;"
 
 #endif

@@ -9,7 +9,7 @@ bool answer_body(struct ask *a, char **ret, size_t *ret_n)
 {
     if (http_body(a->req, ret, ret_n))
         return true;
-    ask_refuse(a, 503, "no memory for a body of this size");
+    ask_refuse(a, 500, "no memory for a body of this size");
     return false;
 }
 
@@ -28,7 +28,7 @@ void answer_number(struct ask *a, const struct db_reply *r, int none, const char
         ask_refuse(a, none, "%s", none_text);
     } else {
         (void)evutil_snprintf(text, sizeof(text), "[%lld]", (long long)db_int(r, 0, 0));
-        jout_raw(a->body, text);
+        jout_raw(&a->out, text);
         ask_reply(a, 200);
     }
 }
@@ -40,7 +40,7 @@ void answer_row(struct ask *a, const struct db_reply *r, int status, const char 
     } else if (db_rows(r) == 0) {
         ask_refuse(a, 400, "%s", none_text);
     } else {
-        jout_raw(a->body, "{}");
+        jout_raw(&a->out, "{}");
         ask_reply(a, status);
     }
 }
@@ -61,7 +61,7 @@ static void on_count_reset(struct ask *a, const struct db_reply *r)
         ask_database_failed(a, r);
         return;
     }
-    jout_raw(a->body, "{}");
+    jout_raw(&a->out, "{}");
     ask_reply(a, 200);
 }
 

@@ -194,12 +194,13 @@ static void on_conn_up(void *owner, struct db_conn *c UNUSED)
     pump(l);
 }
 
-static void on_conn_down(void *owner, struct db_conn *c, const char *why)
+static void on_conn_down(void *owner, struct db_conn *c, const char *why, bool no_memory)
 {
     struct lane *l = CAST(owner, lane, LANE_MAGIC);
     struct job *j = MOVE(l->running[conn_index(l, c)]);
 
-    if (!lane_is_up(l)) {
+    /* When it was our memory the server is not away: connect again at once. */
+    if (!lane_is_up(l) && !no_memory) {
         if (l->down_since_ms == 0) {
             l->down_since_ms = clock_mono_ms();
             log_warn("database connection lost", "lane=%s reason=\"%s\"", l->name, why);
@@ -212,7 +213,7 @@ static void on_conn_down(void *owner, struct db_conn *c, const char *why)
     if (j != NULL && (l->db->stmts[j->stmt].flags & DB_READ) != 0 && j->asked < ASKED_MAX)
         queue_back(j);
     else if (j != NULL)
-        job_fail(j, DB_DOWN);
+        job_fail(j, no_memory ? DB_MEMORY : DB_DOWN);
     if (lane_is_given_up(l))
         fail_queue(l);
     pump(l);
@@ -235,7 +236,8 @@ static enum db_status status_of(const char *state)
     return DB_FAULT;
 }
 
-static struct db_reply reply_of(const struct lane *l, const struct job *j, const PGresult *res)
+static struct db_reply reply_of(const struct lane *l, const struct job *j, const PGresult *res,
+                                bool lost)
 {
     struct db_reply r = {.status = DB_OK, .sent = true, .res = res};
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
@@ -245,7 +247,8 @@ static struct db_reply reply_of(const struct lane *l, const struct job *j, const
         return r;
     r.res = NULL;
     (void)snprintf(r.sqlstate, sizeof(r.sqlstate), "%s", state != NULL ? state : "");
-    r.status = state != NULL ? status_of(state) : DB_DOWN;
+    /* Without a state it is libpq that speaks: of the connection, or of memory. */
+    r.status = state != NULL ? status_of(state) : lost ? DB_DOWN : DB_MEMORY;
     if (r.status != DB_REFUSED && (l->db->stmts[j->stmt].flags & DB_MAY_FAIL) == 0) {
         const char *msg = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 
@@ -256,7 +259,7 @@ static struct db_reply reply_of(const struct lane *l, const struct job *j, const
     return r;
 }
 
-static void on_conn_done(void *owner, struct db_conn *c, const PGresult *res)
+static void on_conn_done(void *owner, struct db_conn *c, const PGresult *res, bool lost)
 {
     struct lane *l = CAST(owner, lane, LANE_MAGIC);
     struct job *j = MOVE(l->running[conn_index(l, c)]);
@@ -264,7 +267,7 @@ static void on_conn_done(void *owner, struct db_conn *c, const PGresult *res)
 
     if (j == NULL)
         return;
-    r = reply_of(l, j, res);
+    r = reply_of(l, j, res, lost);
     /* "terminating connection due to administrator command": a read is simply asked again. */
     if (r.status == DB_DOWN && strncmp(r.sqlstate, "57P", 3) == 0 &&
         (l->db->stmts[j->stmt].flags & DB_READ) != 0 && j->asked < ASKED_MAX)
@@ -388,28 +391,34 @@ void db_keep_side(struct db *db, void (*up)(void *arg), void *arg)
     pump(&db->lanes[DB_SIDE]);
 }
 
-void db_ask(struct db *db, enum db_lane lane, unsigned stmt, const struct db_param *params,
+bool db_ask(struct db *db, enum db_lane lane, unsigned stmt, const struct db_param *params,
             size_t n, uint64_t timeout_ms, db_done_fn *done, void *arg)
 {
     struct lane *l = &db->lanes[lane];
-    struct job *j = mem_zalloc(sizeof(*j));
+    struct job *j = mem_try_alloc(sizeof(*j));
 
+    if (j == NULL)
+        return false;
     *j =
         (struct job){.magic = JOB_MAGIC, .lane = l, .stmt = stmt, .n = n, .done = done, .arg = arg};
     if (n > 0)
         memcpy(j->params, params, n * sizeof(*params));
     list_init(&j->node);
     list_init(&j->later.node);
-    timer_init(&j->deadline, db->loop, on_job_late, j);
+    if (!timer_try_init(&j->deadline, db->loop, on_job_late, j)) {
+        mem_free(j);
+        return false;
+    }
     if (l->queued >= db->conf.queue_max || lane_is_given_up(l)) {
         j->early = l->queued >= db->conf.queue_max ? DB_BUSY : DB_DOWN;
         loop_later(db->loop, &j->later, on_job_early);
-        return;
+        return true;
     }
     timer_in(&j->deadline, timeout_ms != 0 ? timeout_ms : db->conf.query_ms);
     list_push_back(&l->queue, &j->node);
     l->queued++;
     pump(l);
+    return true;
 }
 
 void db_free(struct db *db)

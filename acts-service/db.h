@@ -61,6 +61,8 @@ enum db_status {
     DB_TIMEOUT, /* no answer in time; a change may or may not have happened */
     DB_DOWN,    /* not reachable, or lost meanwhile (a change may have happened), or it cannot serve
                    now */
+    DB_MEMORY,  /* no memory for the question or its answer in this process; a change may have
+                   happened */
     DB_FAULT,   /* any other error; logged */
 };
 struct db_reply {
@@ -77,9 +79,10 @@ bool db_new(struct loop *l, const struct db_conf *conf, const struct db_stmt *st
  */
 void db_keep_side(struct db *db, void (*up)(void *arg), void *arg);
 /* Ask; done(arg, reply) is called exactly once, never before db_ask() has returned. The bytes of
- * the parameters must stay until then. timeout_ms 0: conf.query_ms. */
-void db_ask(struct db *db, enum db_lane lane, unsigned stmt, const struct db_param *params,
-            size_t n, uint64_t timeout_ms, db_done_fn *done, void *arg);
+ * the parameters must stay until then. timeout_ms 0: conf.query_ms. False: out of memory, nothing
+ * was done and done will not be called. */
+bool db_ask(struct db *db, enum db_lane lane, unsigned stmt, const struct db_param *params,
+            size_t n, uint64_t timeout_ms, db_done_fn *done, void *arg) MUST_CHECK;
 void db_free(struct db *db); /* open questions are forgotten without an answer */
 
 /* The rows of an answer with status DB_OK. */

@@ -37,6 +37,7 @@ struct db_conn {
     PGresult *res;
     size_t carried;
     struct loop_later failed;
+    bool no_memory; /* why it failed: libpq or we had none; the server is not to blame */
     char why[256];
 };
 
@@ -107,7 +108,7 @@ static void on_failed(struct loop_later *self) /* end of turn */
     struct db_conn *c = CONTAINER_OF(self, struct db_conn, failed);
 
     db_conn_close(c);
-    c->conf.down(c->conf.owner, c, c->why);
+    c->conf.down(c->conf.owner, c, c->why, c->no_memory);
 }
 
 /* Give up, one turn later: callers further up still use the connection. */
@@ -116,6 +117,8 @@ static void fail(struct db_conn *c, const char *why)
     struct sv first = {why, strcspn(why, "\n")}; /* the lines after it only give advice */
 
     (void)str_quote(first, c->why, sizeof(c->why));
+    /* What fails on a good connection fails for want of memory. */
+    c->no_memory = c->state > CS_IDLE && PQstatus(c->pg) == CONNECTION_OK;
     unwatch(c);
     loop_later(c->loop, &c->failed, on_failed);
 }
@@ -132,8 +135,10 @@ static void watch(struct db_conn *c, short what)
         return;
     }
     c->ev = event_new(loop_base(c->loop), fd, (short)(what | EV_PERSIST), on_socket, c);
-    if (c->ev == NULL || event_add(c->ev, NULL) != 0)
-        abort(); /* out of memory; see mem.h */
+    if (c->ev == NULL || event_add(c->ev, NULL) != 0) {
+        fail(c, "out of memory");
+        return;
+    }
     c->watched = what;
     c->watched_fd = fd;
 }
@@ -342,14 +347,14 @@ void db_conn_ask(struct db_conn *c, unsigned stmt, const struct db_param *params
         fail(c, PQerrorMessage(c->pg));
 }
 
-/* After these errors the session's prepared statements or its transaction can no longer be trusted.
- */
+/* After these errors the session's prepared statements or its transaction can no longer be trusted;
+ * without a state libpq had no memory for the answer, and what the server did is not known. */
 static bool is_stale(const PGresult *res)
 {
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-    return state != NULL && (strncmp(state, "0A", 2) == 0 || strncmp(state, "25", 2) == 0 ||
-                             strncmp(state, "26", 2) == 0 || strncmp(state, "XX", 2) == 0);
+    return state == NULL || strncmp(state, "0A", 2) == 0 || strncmp(state, "25", 2) == 0 ||
+           strncmp(state, "26", 2) == 0 || strncmp(state, "XX", 2) == 0;
 }
 
 /* All results of one question have been read. */
@@ -357,6 +362,7 @@ static void question_done(struct db_conn *c)
 {
     PGresult *res = MOVE(c->res);
     bool ok = PQresultStatus(res) == PGRES_COMMAND_OK || PQresultStatus(res) == PGRES_TUPLES_OK;
+    bool lost;
 
     if (c->state == CS_PREPARE && ok) {
         PQclear(res);
@@ -371,11 +377,12 @@ static void question_done(struct db_conn *c)
         c->carried += PQresultMemorySize(res);
     c->params = NULL;
     c->state = CS_IDLE;
-    if (PQstatus(c->pg) != CONNECTION_OK) /* the server said goodbye with this answer */
+    lost = PQstatus(c->pg) != CONNECTION_OK;
+    if (lost) /* the server said goodbye with this answer */
         fail(c, "the server closed the connection");
-    else if (is_stale(res) || c->carried > WORN_BYTES)
+    else if ((!ok && is_stale(res)) || c->carried > WORN_BYTES)
         db_conn_close(c);
-    c->conf.done(c->conf.owner, c, res);
+    c->conf.done(c->conf.owner, c, res, lost);
     PQclear(res);
 }
 

@@ -17,8 +17,10 @@ struct db_conn_conf {
     struct evdns_base *dns;
     /* Called from the loop, never from inside a function of this header. */
     void (*up)(void *owner, struct db_conn *c);
-    void (*down)(void *owner, struct db_conn *c, const char *why); /* also when connecting failed */
-    void (*done)(void *owner, struct db_conn *c, const PGresult *res);
+    /* Also when connecting failed. */
+    void (*down)(void *owner, struct db_conn *c, const char *why, bool no_memory);
+    /* lost: the connection ends with this answer, down() will follow */
+    void (*done)(void *owner, struct db_conn *c, const PGresult *res, bool lost);
     void *owner;
 };
 

@@ -24,7 +24,7 @@ static void on_act_added(struct ask *a, const struct db_reply *r)
     } else if (db_int(r, 0, 1) == 0) {
         ask_refuse(a, 400, "the act id is taken");
     } else {
-        jout_raw(a->body, "{}");
+        jout_raw(&a->out, "{}");
         ask_reply(a, 201);
     }
 }
@@ -69,13 +69,17 @@ void acts_add(struct ask *a)
         ask_refuse(a, 400, "%s", e.msg);
         return;
     }
-    u = mem_zalloc(sizeof(*u));
+    u = mem_try_alloc(sizeof(*u));
+    if (u == NULL) {
+        ask_no_memory(a);
+        return;
+    }
     u->act = in;
     ask_own(a, u, mem_free);
-    if (a->svc->users != NULL)
-        users_ask(a->svc->users, in.username, on_user_checked, a);
-    else
+    if (a->svc->users == NULL)
         insert(a);
+    else if (!users_ask(a->svc->users, in.username, on_user_checked, a))
+        ask_no_memory(a);
 }
 
 /* POST /acts/upvote */

@@ -15,7 +15,8 @@ enum { LIST_MAGIC = MAGIC('l', 'i', 's', 't'), TEXTS_MAX = 8 << 20 };
 enum { COL_N, COL_ID, COL_TS, COL_UPVOTES, COL_USERNAME, COL_CAPTION, COL_IMAGE };
 
 struct listed {
-    char *id, *upvotes;
+    char *id; /* one block with upvotes */
+    const char *upvotes;
     int64_t ts;
 };
 
@@ -32,36 +33,34 @@ static void list_free(void *job)
 {
     struct list_job *l = CAST(job, list_job, LIST_MAGIC);
 
-    for (size_t i = 0; i < l->n; i++) {
+    for (size_t i = 0; l->acts != NULL && i < l->n; i++)
         mem_free(l->acts[i].id);
-        mem_free(l->acts[i].upvotes);
-    }
     mem_free(l->acts);
     l->magic = 0;
     mem_free(l);
 }
 
-static void put_act(struct evbuffer *b, struct sv category, struct sv id, int64_t ts,
-                    struct sv upvotes, const struct db_reply *texts, size_t row, unsigned col)
+static void put_act(struct jout *o, struct sv category, struct sv id, int64_t ts, struct sv upvotes,
+                    const struct db_reply *texts, size_t row, unsigned col)
 {
     char time[CHECK_TS_LEN + 1];
 
     check_ts_text(ts, time);
-    jout_raw(b, "{\"actId\": ");
-    jout_bytes(b, id);
-    jout_raw(b, ", \"username\": ");
-    jout_string(b, db_str(texts, row, col));
-    jout_raw(b, ", \"timestamp\": \"");
-    jout_raw(b, time);
-    jout_raw(b, "\", \"caption\": ");
-    jout_string(b, db_str(texts, row, col + 1));
-    jout_raw(b, ", \"upvotes\": ");
-    jout_bytes(b, upvotes);
-    jout_raw(b, ", \"categoryName\": ");
-    jout_string(b, category);
-    jout_raw(b, ", \"imgB64\": \"");
-    jout_bytes(b, db_str(texts, row, col + 2)); /* base64 needs no escapes */
-    jout_raw(b, "\"}");
+    jout_raw(o, "{\"actId\": ");
+    jout_bytes(o, id);
+    jout_raw(o, ", \"username\": ");
+    jout_string(o, db_str(texts, row, col));
+    jout_raw(o, ", \"timestamp\": \"");
+    jout_raw(o, time);
+    jout_raw(o, "\", \"caption\": ");
+    jout_string(o, db_str(texts, row, col + 1));
+    jout_raw(o, ", \"upvotes\": ");
+    jout_bytes(o, upvotes);
+    jout_raw(o, ", \"categoryName\": ");
+    jout_string(o, category);
+    jout_raw(o, ", \"imgB64\": \"");
+    jout_bytes(o, db_str(texts, row, col + 2)); /* base64 needs no escapes */
+    jout_raw(o, "\"}");
 }
 
 /* --- act by act --- */
@@ -88,10 +87,15 @@ static void on_list_texts(struct ask *a, const struct db_reply *r)
         return;
     }
     if (db_rows(r) == 1) {
-        jout_raw(a->body, l->sent++ == 0 ? "[" : ", ");
-        put_act(a->body, a->param, sv_of(it->id), it->ts, sv_of(it->upvotes), r, 0, 0);
+        jout_raw(&a->out, l->sent++ == 0 ? "[" : ", ");
+        put_act(&a->out, a->param, sv_of(it->id), it->ts, sv_of(it->upvotes), r, 0, 0);
+        if (a->out.failed) {
+            log_warn("list cut off", "reason=\"out of memory\" sent=%zu of=%zu", l->sent, l->n);
+            ask_stream_end(a, false);
+            return;
+        }
         l->waiting = true;
-        http_stream_piece(a->req, a->body);
+        http_stream_piece(a->req, a->out.b);
     }
     list_step(l);
 }
@@ -110,9 +114,9 @@ static void list_step(struct list_job *l)
     if (l->waiting)
         return;
     if (l->at == l->n) {
-        jout_raw(a->body, l->sent == 0 ? "[]" : "]");
-        http_stream_piece(a->req, a->body);
-        ask_stream_end(a, true);
+        jout_raw(&a->out, l->sent == 0 ? "[]" : "]");
+        http_stream_piece(a->req, a->out.b);
+        ask_stream_end(a, !a->out.failed);
         return;
     }
     l->asking = true;
@@ -131,18 +135,32 @@ static void begin_stream(struct ask *a)
         list_step(l);
 }
 
+static bool keep_act(struct listed *it, struct sv id, struct sv upvotes, int64_t ts)
+{
+    it->id = mem_try_alloc(id.n + upvotes.n + 2); /* zeroed: both end with NUL */
+    if (it->id == NULL)
+        return false;
+    memcpy(it->id, id.p, id.n);
+    memcpy(it->id + id.n + 1, upvotes.p, upvotes.n);
+    it->upvotes = it->id + id.n + 1;
+    it->ts = ts;
+    return true;
+}
+
 static void send_one_by_one(struct list_job *l, const struct db_reply *r)
 {
-    l->n = db_rows(r);
-    l->acts = mem_array(l->n, sizeof(*l->acts));
-    for (size_t i = 0; i < l->n; i++) {
-        struct sv id = db_str(r, i, COL_ID), upvotes = db_str(r, i, COL_UPVOTES);
+    bool kept;
 
-        l->acts[i] = (struct listed){.id = mem_strndup(id.p, id.n),
-                                     .upvotes = mem_strndup(upvotes.p, upvotes.n),
-                                     .ts = db_int(r, i, COL_TS)};
-    }
-    ask_when_counted(l->ask, begin_stream);
+    l->n = db_rows(r);
+    l->acts = mem_try_alloc(l->n * sizeof(*l->acts)); /* not more than RANGE_MAX */
+    kept = l->acts != NULL;
+    for (size_t i = 0; kept && i < l->n; i++)
+        kept = keep_act(&l->acts[i], db_str(r, i, COL_ID), db_str(r, i, COL_UPVOTES),
+                        db_int(r, i, COL_TS));
+    if (kept)
+        ask_when_counted(l->ask, begin_stream);
+    else
+        ask_no_memory(l->ask);
 }
 
 /* --- all at once --- */
@@ -150,11 +168,11 @@ static void send_one_by_one(struct list_job *l, const struct db_reply *r)
 static void send_whole(struct ask *a, const struct db_reply *r)
 {
     for (size_t i = 0; i < db_rows(r); i++) {
-        jout_raw(a->body, i == 0 ? "[" : ", ");
-        put_act(a->body, a->param, db_str(r, i, COL_ID), db_int(r, i, COL_TS),
+        jout_raw(&a->out, i == 0 ? "[" : ", ");
+        put_act(&a->out, a->param, db_str(r, i, COL_ID), db_int(r, i, COL_TS),
                 db_str(r, i, COL_UPVOTES), r, i, COL_USERNAME);
     }
-    jout_raw(a->body, "]");
+    jout_raw(&a->out, "]");
     ask_reply(a, 200);
 }
 
@@ -190,9 +208,13 @@ static void on_listed(struct ask *a, const struct db_reply *r)
 
 void acts_list(struct ask *a)
 {
-    struct list_job *l = mem_zalloc(sizeof(*l));
+    struct list_job *l = mem_try_alloc(sizeof(*l));
     struct range_ask q;
 
+    if (l == NULL) {
+        ask_no_memory(a);
+        return;
+    }
     *l = (struct list_job){.magic = LIST_MAGIC, .ask = a, .range = range_parse(http_query(a->req))};
     ask_own(a, l, list_free);
     q = range_ask(&l->range);

@@ -12,6 +12,7 @@
 
 #include "acts-service/http_check.h"
 #include "acts-service/peer.h"
+#include "acts-service/reserve.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -168,21 +169,36 @@ static void refuse(struct http_req *r, int status)
     http_reply(r, status, NULL);
 }
 
+static void refuse_bare(struct evhttp_request *ev)
+{
+    struct evkeyvalq *out = evhttp_request_get_output_headers(ev);
+
+    evhttp_add_header(out, "Access-Control-Allow-Origin", "*");
+    evhttp_add_header(out, "Connection", "close");
+    evhttp_send_reply(ev, 500, NULL, NULL);
+}
+
 static void on_request(struct evhttp_request *ev, void *arg) /* evhttp general callback */
 {
     struct http *h = arg;
-    struct http_req *r = mem_zalloc(sizeof(*r));
+    struct peer *peer = peers_find(h->peers, evhttp_request_get_connection(ev));
+    struct http_req *r = reserve_is_low() ? NULL : mem_try_alloc(sizeof(*r));
     size_t n = evbuffer_get_length(evhttp_request_get_input_buffer(ev));
     int status;
 
+    if (r == NULL || peer == NULL) { /* no memory for the request, or for its connection */
+        mem_free(r);
+        refuse_bare(ev);
+        return;
+    }
     *r = (struct http_req){.magic = REQ_MAGIC, .http = h, .ev = ev, .method = method_of(ev)};
     r->head = r->method == METHOD_HEAD;
-    r->peer = peers_find(h->peers, evhttp_request_get_connection(ev));
+    r->peer = peer;
     h->in_flight++;
     evhttp_request_set_on_complete_cb(ev, on_req_sent, r);
     if (body_is_unread(ev))
         http_header(r, "Connection", "close");
-    if (r->peer != NULL && !peer_busy(r->peer, n, on_req_gone, r)) {
+    if (!peer_busy(r->peer, n, on_req_gone, r)) {
         refuse(r, 503);
         return;
     }
@@ -417,6 +433,7 @@ bool http_new(struct loop *l, const struct http_conf *conf, http_fn *fn, void *a
     const struct timeval idle = {IDLE_S, 0};
     struct http *h = mem_zalloc(sizeof(*h));
     struct peers_conf pc = {
+        .head_max = HEAD_MAX,
         .head_ms = HEAD_MS,
         .exchange_ms = EXCHANGE_MS,
         .max = connections_max(),
@@ -435,7 +452,7 @@ bool http_new(struct loop *l, const struct http_conf *conf, http_fn *fn, void *a
     }
     evhttp_set_bevcb(h->ev, peers_accept, h->peers);
     evhttp_set_gencb(h->ev, on_request, h);
-    evhttp_set_max_headers_size(h->ev, HEAD_MAX);
+    evhttp_set_max_headers_size(h->ev, (ev_ssize_t)2 * HEAD_MAX); /* of trailers; heads: peer.c */
     evhttp_set_max_body_size(h->ev, (ev_ssize_t)conf->max_body);
     evhttp_set_default_content_type(h->ev, NULL);
     evhttp_set_allowed_methods(h->ev, UINT16_MAX); /* unknown verbs too: the routes judge */

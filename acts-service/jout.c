@@ -1,20 +1,25 @@
 #include "acts-service/jout.h"
 
 #include <event2/util.h>
-#include <stdlib.h>
 
-void jout_bytes(struct evbuffer *b, struct sv s)
+void jout_bytes(struct jout *o, struct sv s)
 {
-    if (evbuffer_add(b, s.p, s.n) != 0)
-        abort(); /* out of memory; see mem.h */
+    if (!o->failed && evbuffer_add(o->b, s.p, s.n) != 0)
+        o->failed = true;
 }
 
-void jout_raw(struct evbuffer *b, const char *s)
+void jout_clear(struct jout *o)
 {
-    jout_bytes(b, sv_of(s));
+    (void)evbuffer_drain(o->b, evbuffer_get_length(o->b));
+    o->failed = false;
 }
 
-static void escape(struct evbuffer *b, unsigned char c)
+void jout_raw(struct jout *o, const char *s)
+{
+    jout_bytes(o, sv_of(s));
+}
+
+static void escape(struct jout *o, unsigned char c)
 {
     static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
     const char *at = c == '\0' ? NULL : strchr(from, c);
@@ -24,23 +29,23 @@ static void escape(struct evbuffer *b, unsigned char c)
         (void)evutil_snprintf(text, sizeof(text), "\\%c", to[at - from]);
     else
         (void)evutil_snprintf(text, sizeof(text), "\\u%04x", c);
-    jout_raw(b, text);
+    jout_raw(o, text);
 }
 
-void jout_string(struct evbuffer *b, struct sv s)
+void jout_string(struct jout *o, struct sv s)
 {
     size_t from = 0;
 
-    jout_raw(b, "\"");
+    jout_raw(o, "\"");
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
 
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
-        jout_bytes(b, (struct sv){s.p + from, i - from});
-        escape(b, c);
+        jout_bytes(o, (struct sv){s.p + from, i - from});
+        escape(o, c);
         from = i + 1;
     }
-    jout_bytes(b, (struct sv){s.p + from, s.n - from});
-    jout_raw(b, "\"");
+    jout_bytes(o, (struct sv){s.p + from, s.n - from});
+    jout_raw(o, "\"");
 }

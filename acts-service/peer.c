@@ -6,14 +6,19 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "acts-service/reserve.h"
 #include "common/base/clock.h"
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
-enum { PEER_MAGIC = MAGIC('p', 'e', 'e', 'r'), PEEK_PIECES = 8 };
+enum {
+    PEER_MAGIC = MAGIC('p', 'e', 'e', 'r'),
+    PEEK_PIECES = 8,
+    SHORT_UNREAD_MAX = 8 << 10, /* bytes one may have waiting while memory is short */
+};
 
-enum peer_state { PEER_IDLE, PEER_HEAD, PEER_BODY, PEER_BUSY };
+enum peer_state { PEER_IDLE, PEER_HEAD, PEER_BODY, PEER_BUSY, PEER_REFUSED };
 
 struct peer {
     uint32_t magic;
@@ -26,6 +31,7 @@ struct peer {
     uint64_t begun_ms;
     bool cut;
     unsigned line_ends; /* line feeds in a row, while in the head */
+    size_t head;        /* bytes of it so far */
     size_t unread, held;
     void (*gone)(void *);
     void *gone_arg;
@@ -107,7 +113,28 @@ static void begin_head(struct peer *p)
     p->state = PEER_HEAD;
     p->begun_ms = clock_mono_ms();
     p->line_ends = 0;
+    p->head = 0;
     timer_at(&p->deadline, p->begun_ms + p->peers->conf.head_ms);
+}
+
+/* RFC 6585 section 5. evhttp would answer 400, and close before what is still coming is read, which
+ * can take the answer away from the client: so we answer, and read on until the client or the
+ * deadline ends it. evhttp sees nothing of it; no answer of its own is on its way while a head
+ * arrives. */
+static void refuse_head(struct peer *p, struct evbuffer *b)
+{
+    static const char answer[] = "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+                                 "Access-Control-Allow-Origin: *\r\n"
+                                 "Content-Length: 0\r\n"
+                                 "Connection: close\r\n\r\n";
+    evutil_socket_t fd = bufferevent_getfd(p->bev);
+
+    p->state = PEER_REFUSED;
+    (void)evbuffer_drain(b, evbuffer_get_length(b));
+    if (send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        peer_cut(p);
+    else
+        (void)shutdown(fd, SHUT_WR);
 }
 
 /* Look for the empty line in what has just arrived (evhttp takes lines away as it parses them). */
@@ -124,6 +151,10 @@ static void scan_head(struct peer *p, struct evbuffer *b, size_t from, size_t n)
         const char *s = v[i].iov_base;
 
         for (size_t k = 0; k < v[i].iov_len && p->state == PEER_HEAD; k++) {
+            if (++p->head > p->peers->conf.head_max) {
+                refuse_head(p, b);
+                return;
+            }
             if (s[k] == '\n' && ++p->line_ends == 2)
                 p->state = PEER_BODY;
             else if (s[k] != '\n' && s[k] != '\r')
@@ -145,11 +176,15 @@ static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *inf
     p->unread = now;
     if (info->n_added == 0)
         return;
+    if (p->state == PEER_REFUSED) {
+        (void)evbuffer_drain(b, now);
+        return;
+    }
     if (p->state == PEER_IDLE)
         begin_head(p);
     if (p->state == PEER_HEAD)
         scan_head(p, b, info->orig_size, info->n_added);
-    if (ps->held > ps->conf.max_held) {
+    if (ps->held > ps->conf.max_held || (p->unread > SHORT_UNREAD_MAX && reserve_is_low())) {
         log_warn("connection cut", "reason=\"requests hold too much memory\" held=%zu", ps->held);
         peer_cut(p);
     }
@@ -240,18 +275,23 @@ struct bufferevent *peers_accept(struct event_base *base, void *arg)
 
     if (bev == NULL)
         return NULL; /* evhttp then fails to make its own and closes the socket */
-    p = mem_zalloc(sizeof(*p));
-    *p = (struct peer){.magic = PEER_MAGIC, .peers = ps, .bev = bev};
+    p = mem_try_alloc(sizeof(*p));
+    if (p == NULL || !timer_try_init(&p->deadline, ps->loop, on_peer_deadline, p)) {
+        mem_free(p);
+        return bev; /* without a guard: its first request is refused (on_request()) */
+    }
+    p->magic = PEER_MAGIC;
+    p->peers = ps;
+    p->bev = bev;
     list_init(&p->node);
     list_init(&p->attach.node);
-    timer_init(&p->deadline, ps->loop, on_peer_deadline, p);
     list_push_front(&ps->all, &p->node);
     bufferevent_setwatermark(bev, EV_READ, 0, ps->conf.max_unread);
     evbuffer_add_cb(bufferevent_get_input(bev), on_peer_input, p);
     evbuffer_add_cb(bufferevent_get_output(bev), on_peer_output, p);
     bufferevent_incref(bev); /* until on_peer_attach() */
     loop_later(ps->loop, &p->attach, on_peer_attach);
-    if (++ps->n >= ps->conf.max && !ps->full)
+    if ((++ps->n >= ps->conf.max || reserve_is_low()) && !ps->full)
         make_room(ps);
     return bev;
 }

@@ -18,6 +18,7 @@ struct peers;
 struct peer;
 
 struct peers_conf {
+    size_t head_max;      /* bytes of a head; more gets 431 */
     uint64_t head_ms;     /* first byte to the end of the head */
     uint64_t exchange_ms; /* first byte to the end of the response */
     unsigned max;         /* connections */

@@ -85,7 +85,8 @@ static void write_next(struct pulse *p)
     p->flying = true;
     params[0] = db_num(p->shard);
     params[1] = db_num((int64_t)p->hits_now);
-    db_ask(p->db, DB_SIDE, p->stmt, params, ARRAY_LEN(params), p->timeout_ms, on_written, p);
+    if (!db_ask(p->db, DB_SIDE, p->stmt, params, ARRAY_LEN(params), p->timeout_ms, on_written, p))
+        on_written(p, &(struct db_reply){.status = DB_MEMORY});
 }
 
 void pulse_ready(struct pulse *p, bool ready)

@@ -10,6 +10,7 @@ struct schema {
     unsigned stmt_version, stmt_migrate;
     int64_t version;
     bool ready, busy, migrated;
+    int64_t told; /* the version that was complained of last */
     struct timer again;
     void (*changed)(void *arg, bool ready);
     void *arg;
@@ -43,22 +44,45 @@ static void on_migrated(void *arg, const struct db_reply *r) /* db_done_fn */
     }
 }
 
+/* A schema of this version or a newer one: may we serve on it? */
+static bool may_serve(struct schema *s, int64_t version, int64_t needs)
+{
+    bool ok = needs <= s->version;
+
+    if (version == s->version || version == s->told)
+        return ok;
+    s->told = version;
+    if (ok)
+        log_warn("schema is newer than this program",
+                 "schema=%lld program=%lld action=\"served: it only adds\"", (long long)version,
+                 (long long)s->version);
+    else
+        log_error(
+            "schema is too new for this program",
+            "schema=%lld needs=%lld program=%lld action=\"nothing is served: start the image that "
+            "made this schema, or a newer one\"",
+            (long long)version, (long long)needs, (long long)s->version);
+    return ok;
+}
+
 static void on_version(void *arg, const struct db_reply *r) /* db_done_fn */
 {
     struct schema *s = arg;
-    bool none = r->status == DB_FAULT; /* no such table: a fresh database */
+    bool none =
+        r->status == DB_FAULT; /* no such table or column: a fresh database, or an old one */
 
     s->busy = false;
     if (r->status == DB_OK && db_rows(r) == 1 && db_int(r, 0, 0) >= s->version) {
-        if (db_int(r, 0, 0) > s->version)
-            log_warn("schema is newer than this program", "schema=%lld program=%lld",
-                     (long long)db_int(r, 0, 0), (long long)s->version);
         s->migrated = false;
-        set_ready(s, true);
+        if (may_serve(s, db_int(r, 0, 0), db_int(r, 0, 1)))
+            set_ready(s, true);
+        else
+            try_again(s);
     } else if ((r->status == DB_OK || none) && !s->migrated) {
         set_ready(s, false);
-        s->busy = true;
-        db_ask(s->db, DB_SIDE, s->stmt_migrate, NULL, 0, MIGRATE_MS, on_migrated, s);
+        s->busy = db_ask(s->db, DB_SIDE, s->stmt_migrate, NULL, 0, MIGRATE_MS, on_migrated, s);
+        if (!s->busy)
+            try_again(s);
     } else { /* away, or the migration did not bring what it should: no tight loop */
         s->migrated = false;
         try_again(s);
@@ -69,9 +93,10 @@ void schema_check(struct schema *s)
 {
     if (s->busy)
         return;
-    s->busy = true;
     timer_clear(&s->again);
-    db_ask(s->db, DB_SIDE, s->stmt_version, NULL, 0, 0, on_version, s);
+    s->busy = db_ask(s->db, DB_SIDE, s->stmt_version, NULL, 0, 0, on_version, s);
+    if (!s->busy)
+        try_again(s);
 }
 
 static void on_again(void *arg) /* timer */

@@ -10,6 +10,7 @@
 
 #include "acts-service/check.h"
 #include "acts-service/jout.h"
+#include "acts-service/reserve.h"
 #include "acts-service/users.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -26,7 +27,7 @@ static void ask_free(struct ask *a)
 {
     if (a->job != NULL)
         a->job_free(a->job);
-    evbuffer_free(a->body);
+    evbuffer_free(a->out.b);
     mem_free(a->param_text);
     a->magic = 0;
     mem_free(a);
@@ -36,7 +37,7 @@ static void send_if_done(struct ask *a)
 {
     if (!a->answered || a->counting)
         return;
-    http_reply(a->req, a->status, a->body);
+    http_reply(a->req, a->status, a->out.b);
     ask_free(a);
 }
 
@@ -85,6 +86,10 @@ void ask_reply(struct ask *a, int status)
         ask_stream_end(a, false);
         return;
     }
+    if (a->out.failed) {
+        jout_clear(&a->out);
+        status = 500;
+    }
     a->status = status;
     a->answered = true;
     send_if_done(a);
@@ -98,13 +103,18 @@ void ask_refuse(struct ask *a, int status, const char *fmt, ...)
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    (void)evbuffer_drain(a->body, evbuffer_get_length(a->body));
-    jout_raw(a->body, "{\"error\": ");
-    jout_string(a->body, sv_of(text));
-    jout_raw(a->body, "}");
+    jout_clear(&a->out);
+    jout_raw(&a->out, "{\"error\": ");
+    jout_string(&a->out, sv_of(text));
+    jout_raw(&a->out, "}");
     if (status == 503 && !a->streaming)
         http_header(a->req, "Retry-After", "1");
     ask_reply(a, status);
+}
+
+void ask_no_memory(struct ask *a)
+{
+    ask_refuse(a, 500, "out of memory");
 }
 
 void ask_database_failed(struct ask *a, const struct db_reply *r)
@@ -124,6 +134,9 @@ void ask_database_failed(struct ask *a, const struct db_reply *r)
     case DB_DOWN:
         ask_refuse(a, 503, "the database cannot be reached");
         return;
+    case DB_MEMORY:
+        ask_no_memory(a);
+        return;
     case DB_OK:
     case DB_FAULT:
         break;
@@ -131,31 +144,23 @@ void ask_database_failed(struct ask *a, const struct db_reply *r)
     ask_refuse(a, 500, "the database failed (SQLSTATE %s)", r->sqlstate);
 }
 
-struct question {
-    struct ask *ask;
-    void (*done)(struct ask *a, const struct db_reply *r);
-};
-
 static void on_question_answered(void *arg, const struct db_reply *r) /* db_done_fn */
 {
-    struct question q = *(struct question *)arg;
+    struct ask *a = CAST(arg, ask, ASK_MAGIC);
 
-    mem_free(arg);
-    q.done(q.ask, r);
+    a->asked(a, r);
 }
 
 void ask_query(struct ask *a, unsigned stmt, const struct db_param *params, size_t n,
                void (*done)(struct ask *a, const struct db_reply *r))
 {
-    struct question *q;
-
     if (!schema_is_ready(a->svc->schema)) {
         ask_refuse(a, 503, "the database is not ready yet");
         return;
     }
-    q = mem_zalloc(sizeof(*q));
-    *q = (struct question){a, done};
-    db_ask(a->svc->db, DB_MAIN, stmt, params, n, 0, on_question_answered, q);
+    a->asked = done;
+    if (!db_ask(a->svc->db, DB_MAIN, stmt, params, n, 0, on_question_answered, a))
+        ask_no_memory(a);
 }
 
 /* --- dispatch --- */
@@ -170,13 +175,33 @@ static void preflight(struct ask *a, const char *allow)
     ask_reply(a, 204);
 }
 
+static struct ask *ask_new(struct service *s, struct http_req *r)
+{
+    struct ask *a = mem_try_alloc(sizeof(*a));
+
+    if (a == NULL)
+        return NULL;
+    *a = (struct ask){.magic = ASK_MAGIC, .svc = s, .req = r, .out = {.b = evbuffer_new()}};
+    if (a->out.b == NULL) {
+        mem_free(a);
+        return NULL;
+    }
+    return a;
+}
+
+/* The parameter of the path; otherwise it has answered. */
 static bool decode_param(struct ask *a, struct sv raw)
 {
     a->param_text = mem_try_alloc(raw.n + 1);
-    if (a->param_text == NULL)
+    if (a->param_text == NULL) {
+        ask_no_memory(a);
         return false;
+    }
     a->param.p = a->param_text;
-    return check_percent(raw, a->param_text, &a->param.n);
+    if (check_percent(raw, a->param_text, &a->param.n))
+        return true;
+    ask_refuse(a, 400, "the path is not percent-encoded properly");
+    return false;
 }
 
 static void on_http_request(void *arg, struct http_req *r) /* http_fn */
@@ -191,10 +216,11 @@ static void on_http_request(void *arg, struct http_req *r) /* http_fn */
         http_reply(r, 500, NULL);
         return;
     }
-    a = mem_zalloc(sizeof(*a));
-    *a = (struct ask){.magic = ASK_MAGIC, .svc = s, .req = r, .body = evbuffer_new()};
-    if (a->body == NULL)
-        abort(); /* out of memory; see mem.h */
+    a = ask_new(s, r);
+    if (a == NULL) {
+        http_reply(r, 500, NULL);
+        return;
+    }
     a->counted.fn = on_ask_counted;
     a->route = router_find(s->def->routes, s->def->routes_n, http_path(r), &raw);
     if (a->route == NULL) {
@@ -215,9 +241,7 @@ static void on_http_request(void *arg, struct http_req *r) /* http_fn */
     if (fn == NULL) {
         http_header(r, "Allow", allow);
         ask_refuse(a, 405, "this route allows: %s", allow);
-    } else if (!decode_param(a, raw)) {
-        ask_refuse(a, 400, "the path is not percent-encoded properly");
-    } else {
+    } else if (decode_param(a, raw)) {
         fn(a);
     }
 }
@@ -270,11 +294,18 @@ static void on_probe_late(void *arg) /* timer */
 
 void service_health(struct ask *a)
 {
-    struct probe *p = mem_zalloc(sizeof(*p));
+    struct probe *p = mem_try_alloc(sizeof(*p));
 
+    if (p == NULL) {
+        ask_reply(a, 500);
+        return;
+    }
     *p = (struct probe){.magic = PROBE_MAGIC, .ask = a, .wait = {.fn = on_probe_written}};
     ask_own(a, p, probe_free);
-    timer_init(&p->deadline, a->svc->loop, on_probe_late, p);
+    if (!timer_try_init(&p->deadline, a->svc->loop, on_probe_late, p)) {
+        ask_reply(a, 500);
+        return;
+    }
     timer_in(&p->deadline, a->svc->env.health_timeout_ms);
     pulse_beat(a->svc->pulse, &p->wait, 0);
 }
@@ -424,6 +455,8 @@ int service_main(const struct service_def *def, int argc, char **argv, char **en
     log_init(def->program, s.env.format, s.env.level);
     if (!env_all_known(def->prefix, envp, &e))
         log_warn("unknown variable", "error=\"%s\"", e.msg);
+    reserve_init();
+    loop_ignore_sigpipe();
     event_set_log_callback(on_libevent_log);
     /* Bodies of megabytes come and go: give them back to the system, whatever was freed before. */
     (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
@@ -431,7 +464,7 @@ int service_main(const struct service_def *def, int argc, char **argv, char **en
     if (!ok)
         log_error("cannot run", "error=\"%s\"", e.msg);
     else
-        log_info("stopped", "port=%u", (unsigned)s.env.port);
+        log_info("stopped", "port=%u reserve_used=%zu", (unsigned)s.env.port, reserve_used());
     env_fini(&s.env);
     return ok ? EX_OK : EX_OSERR;
 }

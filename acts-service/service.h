@@ -4,6 +4,7 @@
 #include "acts-service/db.h"
 #include "acts-service/env.h"
 #include "acts-service/http.h"
+#include "acts-service/jout.h"
 #include "acts-service/pulse.h"
 #include "acts-service/router.h"
 #include "acts-service/schema.h"
@@ -46,15 +47,17 @@ struct ask {
     bool counting, answered, streaming;
     void (*when_counted)(struct ask *a);
     int status;
-    struct evbuffer *body; /* of the answer */
-    void *job;             /* the handler's own, ask_own() */
+    struct jout out;                                        /* the body of the answer */
+    void (*asked)(struct ask *a, const struct db_reply *r); /* who waits for the database */
+    void *job;                                              /* the handler's own, ask_own() */
     void (*job_free)(void *);
 };
 
 int service_main(const struct service_def *def, int argc, char **argv, char **envp);
 
 void ask_own(struct ask *a, void *job, void (*job_free)(void *)); /* freed with the ask */
-/* The whole body of the answer is a->body (JSON), or nothing when it is empty. */
+/* The whole body of the answer is a->out (JSON), or nothing when it is empty. When memory was out
+ * for a part of it the answer is 500. */
 void ask_reply(struct ask *a, int status);
 /* {"error": "..."}; the text is for people. */
 void ask_refuse(struct ask *a, int status, const char *fmt, ...) PRINTF(3, 4);
@@ -63,8 +66,10 @@ void ask_refuse(struct ask *a, int status, const char *fmt, ...) PRINTF(3, 4);
 void ask_when_counted(struct ask *a, void (*fn)(struct ask *a));
 void ask_stream(struct ask *a, void (*drained)(void *arg), void *arg);
 void ask_stream_end(struct ask *a, bool whole);
+void ask_no_memory(struct ask *a); /* 500 */
 /* The answer to a question that the database did not answer with DB_OK. */
 void ask_database_failed(struct ask *a, const struct db_reply *r);
+/* One question at a time. */
 void ask_query(struct ask *a, unsigned stmt, const struct db_param *params, size_t n,
                void (*done)(struct ask *a, const struct db_reply *r));
 

@@ -119,18 +119,24 @@ static bool ask(struct check *c)
            0; /* it frees req on failure */
 }
 
-void users_ask(struct users *u, struct sv name, users_done_fn *done, void *arg)
+bool users_ask(struct users *u, struct sv name, users_done_fn *done, void *arg)
 {
-    struct check *c = mem_zalloc(sizeof(*c));
+    struct check *c = mem_try_alloc(sizeof(*c));
 
+    if (c == NULL)
+        return false;
     *c = (struct check){.magic = CHECK_MAGIC, .users = u, .name = name, .done = done, .arg = arg};
     list_init(&c->later.node);
-    timer_init(&c->deadline, u->loop, on_check_late, c);
+    if (!timer_try_init(&c->deadline, u->loop, on_check_late, c)) {
+        mem_free(c);
+        return false;
+    }
     timer_in(&c->deadline, u->timeout_ms);
     if (++u->open > OPEN_MAX)
         finish(c, USERS_AWAY, "too many questions are open");
     else if (!ask(c))
         finish(c, USERS_AWAY, "out of memory");
+    return true;
 }
 
 static bool parse_url(struct users *u, const char *url, struct err *e)

@@ -18,8 +18,9 @@ typedef void users_done_fn(void *arg, enum users_answer answer);
 bool users_check_url(const char *url, struct err *e) MUST_CHECK;
 bool users_new(struct loop *l, const char *url, const char *origin, uint64_t timeout_ms,
                struct users **ret, struct err *e) MUST_CHECK;
-/* done is called exactly once, never inside users_ask(); the name must stay until then. */
-void users_ask(struct users *u, struct sv name, users_done_fn *done, void *arg);
+/* done is called exactly once, never inside users_ask(); the name must stay until then. False: out
+ * of memory, done will not be called. */
+bool users_ask(struct users *u, struct sv name, users_done_fn *done, void *arg) MUST_CHECK;
 void users_free(struct users *u);
 
 #endif

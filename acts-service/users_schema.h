@@ -3,7 +3,7 @@
 
 /* The schema of users, by the rules of acts_schema.h. It may live in the same database as that of
  * acts; neither program looks into the other's. The number of the lock is "user" in ASCII. */
-enum { USERS_SCHEMA_VERSION = 1 };
+enum { USERS_SCHEMA_VERSION = 2 };
 
 #define USERS_SCHEMA_SQL                                                                           \
     "SELECT pg_advisory_xact_lock(1970496882);"                                                    \
@@ -21,6 +21,10 @@ enum { USERS_SCHEMA_VERSION = 1 };
     " hits bigint NOT NULL,"                                                                       \
     " seen timestamptz NOT NULL) WITH (fillfactor = 20);"                                          \
     "INSERT INTO users.migration (version) VALUES (1);"                                            \
+    "END IF; END $$;"                                                                              \
+    "DO $$ BEGIN IF NOT EXISTS (SELECT FROM users.migration WHERE version = 2) THEN "              \
+    "ALTER TABLE users.migration ADD COLUMN needs bigint NOT NULL DEFAULT 1;"                      \
+    "INSERT INTO users.migration (version, needs) VALUES (2, 1);"                                  \
     "END IF; END $$;"
 
 #endif

@@ -152,11 +152,16 @@ static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED,
     t->fn(t->arg);
 }
 
-void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg)
+bool timer_try_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg)
 {
     *t = (struct timer){.loop = l, .fn = fn, .arg = arg};
     t->ev = evtimer_new(l->base, on_timer, t);
-    if (t->ev == NULL)
+    return t->ev != NULL;
+}
+
+void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg)
+{
+    if (!timer_try_init(t, l, fn, arg))
         abort(); /* out of memory; see mem.h */
 }
 

@@ -42,6 +42,8 @@ struct timer {
     bool set;
 };
 void timer_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg);
+/* The same for whoever can do without: false when memory is out (timer_fini() is then harmless). */
+bool timer_try_init(struct timer *t, struct loop *l, void (*fn)(void *arg), void *arg) MUST_CHECK;
 void timer_at(struct timer *t, uint64_t at_ms);
 void timer_in(struct timer *t, uint64_t ms);
 void timer_clear(struct timer *t);

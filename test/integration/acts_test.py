@@ -140,7 +140,7 @@ class Answer:
 
 class Acts:
     """One running acts."""
-    prefix, health = "ACTS", "/_health"
+    prefix, health, main = "ACTS", "/_health", "/acts/count"  # the second waits for a connection of the pool
 
     @property
     def program(self):
@@ -224,7 +224,7 @@ class Acts:
 
 class Users(Acts):
     """One running users. It has no health route; the list of users tells as much."""
-    prefix, health = "USERS", "/users"
+    prefix, health, main = "USERS", "/users", "/users"
 
     @property
     def program(self):
@@ -653,7 +653,7 @@ class RawHttp(ContractCase):
                 ("absolute form", b"GET http://b/api/v1/nothing HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n", 404),
                 ("version 2", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400),
                 ("CONNECT", b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-                ("a large head", get + b"Host: a\r\nX: " + b"y" * 40000 + b"\r\n\r\n", 400),
+                ("a large head", get + b"Host: a\r\nX: " + b"y" * 40000 + b"\r\n\r\n", 431),
                 ("many fields", get + b"Host: a\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
         ]:
             with self.subTest(name=name):
@@ -662,6 +662,27 @@ class RawHttp(ContractCase):
                 self.assertEqual(int(got.split(b" ", 2)[1]), want)
                 self.assertEqual(got.count(b"Access-Control-Allow-Origin: *\r\n"), 1)
         self.assertEqual(self.acts.get("/_health").status, 200)
+
+    def test_a_head_without_end_is_answered_while_it_comes(self):
+        """431, and nothing that the client still sends takes the answer away from it; on both programs."""
+        users = Users(PG)
+        for port in (self.acts.port, users.port):
+            for first in (b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+                with self.subTest(port=port, first=first), socket.create_connection(("127.0.0.1", port), 20) as s:
+                    s.sendall(first + b"GET / HTTP/1.1\r\nHost: a\r\n")
+                    try:
+                        for _ in range(1000):
+                            s.sendall(b"X: " + b"y" * 1000 + b"\r\n")
+                    except (BrokenPipeError, ConnectionResetError):
+                        pass
+                    s.shutdown(socket.SHUT_WR)
+                    got = b""
+                    while part := s.recv(65536):
+                        got += part
+                    self.assertEqual([x.split(b" ", 1)[0] for x in got.split(b"HTTP/1.1 ")[1:]],
+                                     ([b"200"] if first else []) + [b"431"])
+        self.assertEqual(self.acts.get("/_health").status, 200)
+        self.assertEqual(users.stop(), 0)
 
     def test_unread_body_is_no_request(self):
         inner = b"GET /api/v1/_health HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -1189,13 +1210,13 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     ACTS = os.path.abspath(sys.argv[1])
-    USERS = os.path.join(os.path.dirname(ACTS), "users")
+    USERS = os.path.join(os.path.dirname(ACTS), os.path.basename(ACTS).replace("acts", "users"))
     if not os.path.exists(os.path.join(PG_BIN, "postgres")):
         print("skipped: PostgreSQL 15 is not installed (package postgresql-15)")
         sys.exit(77)
     PG = Postgres()
     try:
-        result = unittest.main(argv=["acts_test", *sys.argv[2:]], exit=False).result
+        result = unittest.main(argv=[sys.argv[0], *sys.argv[2:]], exit=False).result
     finally:
         PG.close()
     sys.exit(0 if result.wasSuccessful() else 1)

@@ -23,9 +23,10 @@ static void strings_are_escaped(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct evbuffer *b = evbuffer_new();
+        struct jout o = {.b = b};
         size_t n = strlen(rows[i].want);
 
-        jout_string(b, (struct sv){rows[i].text, rows[i].n});
+        jout_string(&o, (struct sv){rows[i].text, rows[i].n});
         ROW_EQ_U64(rows[i].want, evbuffer_get_length(b), n);
         if (memcmp(evbuffer_pullup(b, -1), rows[i].want, n) != 0)
             fail_msg("row '%s'", rows[i].want);
