@@ -170,11 +170,13 @@ static void op_refuse_later(struct docker_op *op)
 
 static void on_op_answer(void *arg, const struct http_answer *a);
 
+/* Of the whole operation; a call that only reads is not worth so long a wait. */
 static uint64_t op_left_ms(const struct docker_op *op)
 {
-    uint64_t now = clock_mono_ms();
+    uint64_t now = clock_mono_ms(), left = op->deadline_ms > now ? op->deadline_ms - now : 1;
+    bool reads = op->verb == DOCKER_INSPECT || op->verb == DOCKER_NETWORK_GET;
 
-    return op->deadline_ms > now ? op->deadline_ms - now : 1;
+    return reads && left > READ_MS ? READ_MS : left;
 }
 
 static void op_send(struct docker_op *op, enum docker_verb verb, const char *method,

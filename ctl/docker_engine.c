@@ -33,6 +33,7 @@ struct docker_engine {
     struct http_call *version_call;
     struct list waits;
     struct loop_later kick; /* begins to negotiate */
+    struct loop_later away; /* the engine has just gone: tell */
     struct timer retry;     /* asks for the version again */
     uint64_t retry_ms;
     struct http_call *stream;
@@ -115,13 +116,17 @@ static void set_up(struct docker_engine *en, bool up)
     en->info.since_ms = clock_mono_ms();
 }
 
+static void on_away(struct loop_later *self); /* loop_later */
+
 static void engine_down(struct docker_engine *en, const char *why)
 {
     en->agreed = false;
     set_up(en, false);
     snprintf(en->info.error, sizeof(en->info.error), "%s", why);
-    if (!en->told)
+    if (!en->told) {
         log_warn("engine away", "reason=\"%s\"", why);
+        loop_later(en->loop, &en->away, on_away);
+    }
     en->told = true;
     back_off(&en->retry, &en->retry_ms);
 }
@@ -188,6 +193,17 @@ static void hinting_ends(struct docker_engine *en)
     en->hinting = false;
     if (en->closing)
         engine_fini(en);
+}
+
+static void on_away(struct loop_later *self)
+{
+    struct docker_engine *en = CONTAINER_OF(self, struct docker_engine, away);
+
+    if (en->hint == NULL)
+        return;
+    en->hinting = true;
+    tell_hint(en, "away", "", "", 0);
+    hinting_ends(en);
 }
 
 static void stream_lost(struct docker_engine *en, const char *why)
@@ -428,6 +444,7 @@ bool docker_engine_new(struct loop *l, const char *where, const char *project, r
     en->info.since_ms = clock_mono_ms();
     list_init(&en->waits);
     list_init(&en->kick.node);
+    list_init(&en->away.node);
     docker_events_init(&en->events, en->project, on_engine_event, en);
     timer_init(&en->reopen, l, on_reopen, en);
     timer_init(&en->retry, l, on_retry, en);
@@ -450,6 +467,7 @@ void docker_engine_free(struct docker_engine *en)
         return;
     en->closing = true;
     list_unlink(&en->kick.node);
+    list_unlink(&en->away.node);
     LIST_EACH(n, &en->waits)
     list_unlink(n);
     timer_fini(&en->retry);

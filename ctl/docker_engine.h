@@ -31,7 +31,7 @@ struct docker_where {
 bool docker_where_parse(const char *s, struct docker_where *ret, struct err *e) MUST_CHECK;
 
 /* hint may be NULL: then no event stream is kept. It is called with "resync" whenever a stream
- * begins. */
+ * begins, with "away" when the engine has stopped answering. */
 bool docker_engine_new(struct loop *l, const char *where, const char *project, rt_hint_fn *hint,
                        void *arg, struct docker_engine **ret, struct err *e) MUST_CHECK;
 void docker_engine_free(

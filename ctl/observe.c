@@ -407,7 +407,7 @@ void observe_on_hint(void *arg, const char *action, const char *id, const char *
 
     log_debug("engine hint", "action=%s container=%.12s slot=%u", action, id != NULL ? id : "",
               slot);
-    if (strcmp(action, "resync") == 0) {
+    if (strcmp(action, "resync") == 0 || strcmp(action, "away") == 0) {
         observe_soon(c->observer);
         return;
     }

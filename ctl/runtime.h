@@ -73,7 +73,8 @@ typedef void rt_list_fn(void *arg, enum rt_result r, const struct rt_instance *v
                         const struct err *e);
 /* A hint that something happened to an instance of ours (by the engine's event stream: start, die,
  * pause, unpause, destroy, oom ...). Hints may be lost or late: only list() is the truth. action
- * "resync": the stream was lost and is back; look at everything. */
+ * "resync": the stream was lost and is back; look at everything. "away": the engine has stopped
+ * answering; a look at it will say so. */
 typedef void rt_hint_fn(void *arg, const char *action, const char *id, const char *service,
                         unsigned slot);
 

@@ -238,6 +238,7 @@ class Trouble(RuntimeCase):
         self.assertEqual(answer["result"], "unknown", answer)
         self.assertLess(answer["took_ms"], 1000)
         self.assertIn("No such file", self.up(False)["error"])
+        self.d.wait_hint(since=before, hint="away")
         for command in (("create", "web", 1, 1, 0), ("start", cid), ("stop", cid, 0), ("remove", cid)):
             answer = self.must("unknown", *command)
             self.assertLess(answer["took_ms"], 1000)

@@ -8,6 +8,7 @@ import tarfile
 import urllib.parse
 
 SOCKET = os.environ.get("LBCTL_TEST_DOCKER", "/var/run/docker.sock")
+FRONT = None  # where ctld asks, when that is another way to the same engine
 
 
 class EngineError(Exception):
@@ -29,6 +30,17 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def call(method, path, body=None, query=None, timeout=60, content_type="application/json"):
     """One request; the decoded JSON (or text) of a 2xx or 304 answer, else EngineError."""
+    status, text = ask(method, path, body, query, timeout, content_type)
+    if not (200 <= status < 300 or status == 304):
+        raise EngineError(status, text.strip())
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def ask(method, path, body=None, query=None, timeout=60, content_type="application/json"):
+    """One request; status and text of the answer, whatever it is."""
     if query:
         path += "?" + urllib.parse.urlencode(query)
     conn = _UnixConnection(SOCKET, timeout)
@@ -40,13 +52,7 @@ def call(method, path, body=None, query=None, timeout=60, content_type="applicat
             headers["Content-Type"] = content_type
         conn.request(method, path, data, headers)
         answer = conn.getresponse()
-        text = answer.read().decode(errors="replace")
-        if not (200 <= answer.status < 300 or answer.status == 304):
-            raise EngineError(answer.status, text.strip())
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+        return answer.status, answer.read().decode(errors="replace")
     finally:
         conn.close()
 

@@ -56,12 +56,12 @@ def program(name):
     return None
 
 
-def missing(images=()):
+def missing(images=(), needs_engine=True):
     """Why no stack can run here, or None."""
     for name in ("lbd", "ctld", "lbctl", "misbehave"):
         if program(name) is None:
             return f"the program {name} is not built below {BUILD}"
-    if not engine.available():
+    if needs_engine and not engine.available():
         return f"no container engine answers at {engine.SOCKET}; deploy/up or test/run starts one"
     for image in images:
         if not engine.has_image(image):
@@ -194,7 +194,7 @@ class Stack:
         self.foreign = []
         self._marks = {}
         self._cli = None
-        self.docker = (docker or engine.SOCKET).replace("@DIR@", self.dir)
+        self.docker = (docker or engine.FRONT or engine.SOCKET).replace("@DIR@", self.dir)
         self.write_config(self._text(app, acts, users, extra, workers))
         atexit.register(self.close)
         self.closed = False
