@@ -9,6 +9,7 @@
 #include "common/base/str.h"
 #include "ctl/ctl.h"
 #include "ctl/lblink.h"
+#include "ctl/ledger.h"
 #include "ctl/observe.h"
 #include "ctl/probing.h"
 #include "ctl/removal.h"
@@ -206,6 +207,7 @@ static void do_drain(struct act *a, struct place *p)
     uint64_t limit = p->service->c->drain_ms;
     uint64_t sick_limit = p->last_result == PROBE_TIMEOUT ? SLOT_HUNG_DRAIN_MS : SLOT_SICK_DRAIN_MS;
 
+    p->receipt = 0;
     if (p->s.cause == SLOT_DEAD || p->s.cur.phase == INST_DEAD)
         limit = 0;
     else if (p->s.cause != SLOT_UNWANTED && p->s.cause != SLOT_OUTDATED && limit > sick_limit)
@@ -219,6 +221,14 @@ static void do_drain(struct act *a, struct place *p)
 static void do_stop(struct act *a, struct place *p)
 {
     uint64_t grace = p->s.cause == SLOT_SICK ? 0 : p->service->c->stop_grace_ms;
+    json_t *inputs =
+        json_pack("{s:s, s:s, s:I, s:I}", "container", p->s.cur.id, "instance", p->s.cur.token,
+                  "grace_ms", (json_int_t)grace, "receipt", (json_int_t)p->receipt);
+
+    ledger_note(a->c->ledger,
+                &(struct ledger_entry){LEDGER_STOP, REASON_STOP, p->service->c->name, (int)p->index,
+                                       inputs},
+                "container %.12s is stopped: %s", p->s.cur.id, p->s.reason);
 
     a->c->ops->stop(a->c->rt, p->s.cur.id, grace, on_runtime_stopped, call_new(a, p, false));
 }
@@ -264,6 +274,20 @@ static void became_ready(struct place *p, uint64_t now)
         model_note_start(s, now - p->s.start_ms);
 }
 
+static void ledger_state(struct act *a, const struct place *p, enum slot_state from)
+{
+    json_t *inputs =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:i, s:i}", "from", slot_state_name(from), "to",
+                  slot_state_name(p->s.state), "container", p->s.cur.id, "instance", p->s.cur.token,
+                  "generation", (json_int_t)p->s.cur.generation, "health", p->health, "fails",
+                  (int)p->s.fails, "port", (int)model_port(p));
+
+    ledger_note(
+        a->c->ledger,
+        &(struct ledger_entry){LEDGER_SLOT, p->s.why, p->service->c->name, (int)p->index, inputs},
+        "%s -> %s: %s", slot_state_name(from), slot_state_name(p->s.state), p->s.reason);
+}
+
 static void state_changed(struct act *a, struct place *p, enum slot_state from, uint64_t now)
 {
     char reason[2 * SLOT_REASON_MAX];
@@ -272,6 +296,7 @@ static void state_changed(struct act *a, struct place *p, enum slot_state from, 
              p->service->c->name, p->index, model_port(p), slot_state_name(from),
              slot_state_name(p->s.state), str_quote(sv_of(p->s.reason), reason, sizeof reason),
              p->s.cur.id[0] != '\0' ? p->s.cur.id : "-");
+    ledger_state(a, p, from);
     if (from == SLOT_STARTING && p->s.state == SLOT_READY)
         became_ready(p, now);
     probing_update(p);
@@ -287,6 +312,7 @@ static void step_place(struct act *a, struct place *p, uint64_t now)
 
         if (a->starts >= ACT_STARTS_MAX || p->blocked) {
             env.may_start = false;
+            env.why = p->blocked ? REASON_PREDECESSOR : REASON_TURN;
             env.why_not = p->blocked ? "the engine is still removing its predecessor"
                                      : "waits its turn to start";
         }

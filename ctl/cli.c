@@ -11,8 +11,7 @@
 
 enum { NAMES_MAX = 256 };
 
-/* The service that the message names; refuses the request when there is none. */
-static struct service *named(struct ctl *c, struct chan_ask ask, const json_t *body)
+struct service *cli_named(struct ctl *c, struct chan_ask ask, const json_t *body)
 {
     const char *name = proto_str(body, "service", "");
     struct service *s = model_service(c, name);
@@ -46,6 +45,18 @@ static bool refused_without_instances(const struct service *s, struct chan_ask a
     return true;
 }
 
+struct place *cli_place(struct service *s, struct chan_ask ask, uint64_t slot)
+{
+    if (slot < s->places_n)
+        return &s->places[slot];
+    if (s->places_n == 0)
+        chan_refuse(ask, "'%s' is a directory that lbd serves itself: it has no slots", s->c->name);
+    else
+        chan_refuse(ask, "'%s' has the slots 0 to %u: there is no slot %llu", s->c->name,
+                    s->places_n - 1, (unsigned long long)slot);
+    return NULL;
+}
+
 void cli_on_status(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg)
 {
     (void)ch;
@@ -56,7 +67,7 @@ void cli_on_status(struct chan *ch, struct chan_ask ask, const json_t *body, voi
 void cli_on_scale(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg)
 {
     struct ctl *c = arg;
-    struct service *s = named(c, ask, body);
+    struct service *s = cli_named(c, ask, body);
     bool give_back = proto_bool(body, "auto", false);
     uint64_t replicas = proto_uint(body, "replicas", UINT64_MAX);
     unsigned from;
@@ -98,7 +109,7 @@ static void on_reset_done(void *arg) /* scaler_done_fn */
 void cli_on_reset(struct chan *ch, struct chan_ask ask, const json_t *body, void *arg)
 {
     struct ctl *c = arg;
-    struct service *s = named(c, ask, body);
+    struct service *s = cli_named(c, ask, body);
     struct reset_ask *r;
 
     (void)ch;

@@ -10,6 +10,8 @@
 #include "common/base/mem.h"
 #include "ctl/act.h"
 #include "ctl/cli.h"
+#include "ctl/events.h"
+#include "ctl/ledger.h"
 #include "ctl/lblink.h"
 #include "ctl/model.h"
 #include "ctl/observe.h"
@@ -128,6 +130,8 @@ static bool open_hub(struct ctl *c, const char *run_dir, struct err *e)
     cc.handlers[MSG_SERVICE_RESET] = cli_on_reset;
     cc.handlers[MSG_PLAN_GET] = cli_on_plan;
     cc.handlers[MSG_RELOAD] = cli_on_reload;
+    cc.handlers[MSG_EVENTS_GET] = events_on_get;
+    cc.handlers[MSG_WHY_GET] = events_on_why;
     if (!chan_hub_new(c->loop, &cc, &c->hub, e))
         return false;
     (void)snprintf(path, sizeof path, "%s/ctl.sock", run_dir);
@@ -154,11 +158,16 @@ static bool open_all(struct ctl_main *m, const struct ctl_options *o, struct err
     if (!file_mkdir_p(o->run_dir, 0755, e) || !file_mkdir_p(o->state_dir, 0755, e) ||
         !lock_project(m, o->run_dir, e) || !probing_init(c, e))
         return false;
+    c->ledger = ledger_new(c, o->state_dir);
     c->store = store_new(c, o->state_dir);
     store_load(c->store);
     if (!c->ops->open(c->loop, c->conf, observe_on_hint, c, &c->rt, e))
         return false;
-    return open_hub(c, o->run_dir, e);
+    if (!open_hub(c, o->run_dir, e))
+        return false;
+    ledger_note(c->ledger, &(struct ledger_entry){LEDGER_DAEMON, REASON_CTLD_BEGAN, NULL, -1, NULL},
+                "ctld %s begins with %zu services", LBCTL_VERSION, c->services_n);
+    return true;
 }
 
 bool ctl_new(struct loop *l, const struct ctl_options *o, struct ctl **ret, struct err *e)
@@ -182,6 +191,7 @@ bool ctl_new(struct loop *l, const struct ctl_options *o, struct ctl **ret, stru
     c->act = act_new(c);
     c->removals = removals_new(c);
     c->scaler = scaler_new(c);
+    c->events = events_new(c);
     c->observer = observe_new(c);
     if (!open_all(m, o, e)) {
         ctl_free(c);
@@ -199,6 +209,10 @@ void ctl_free(struct ctl *c)
         return;
     m = main_of(c);
     m->closing = true;
+    if (c->hub != NULL)
+        ledger_note(c->ledger,
+                    &(struct ledger_entry){LEDGER_DAEMON, REASON_CTLD_ENDED, NULL, -1, NULL},
+                    "ctld ends");
     lblink_stop(c->lb);
     chan_hub_free(c->hub);
     store_free(c->store);
@@ -210,6 +224,8 @@ void ctl_free(struct ctl *c)
     removals_free(c->removals);
     act_free(c->act);
     lblink_free(c->lb);
+    events_free(c->events);
+    ledger_free(c->ledger);
     model_fini(c);
     timer_fini(&c->wake);
     list_unlink(&c->later.node);

@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ctl/ctl.h"
+#include "ctl/ledger.h"
 #include "ctl/observe.h"
 #include "ctl/probing.h"
 #include "ctl/scaler.h"
@@ -24,6 +26,7 @@ struct drain {
     char service[65], token[SLOT_TOKEN_MAX];
     uint64_t limit_ms, last_ms; /* last_ms: its end, whatever happens */
     bool asked, over;
+    uint64_t acked_ms, acked_generation; /* when lbd confirmed a table without it, and which */
     struct timer timer;
     lblink_drained_fn *done;
     uint64_t tag;
@@ -45,7 +48,7 @@ struct lblink {
     struct lblink_info info;
     uint64_t generation;
     json_t *acked; /* what lbd of this connection uses, without the generation; NULL: not known */
-    uint64_t acked_generation;
+    uint64_t acked_generation, acked_ms; /* and when it said so */
     bool pushing, greeted, stopped;
     bool open; /* enough is known of reality to push a table */
     struct timer retry;
@@ -120,6 +123,58 @@ static struct chan *lb_chan(struct lblink *l)
 
 /* ---- drains ---- */
 
+/* The slot whose current instance it is; NULL: one that no slot has any more. */
+static struct place *place_of(const struct drain *d)
+{
+    struct service *s = model_service(d->link->c, d->service);
+
+    for (unsigned i = 0; s != NULL && i < s->places_n; i++)
+        if (strcmp(s->places[i].s.cur.token, d->token) == 0)
+            return &s->places[i];
+    return NULL;
+}
+
+/* A monotonic time of this boot as a time of day. */
+static uint64_t wall_of(const struct drain *d, uint64_t mono_ms)
+{
+    uint64_t now = loop_now_ms(d->link->c->loop);
+
+    return mono_ms == 0 || mono_ms > now ? 0 : clock_wall_ms() - (now - mono_ms);
+}
+
+/* lbd's receipt, or the lack of one, is what a stop stands on. */
+static void note_receipt(const struct drain *d, const json_t *body, const char *why)
+{
+    struct place *p = place_of(d);
+    bool drained = proto_bool(body, "drained", false);
+    uint64_t seq;
+    json_t *inputs =
+        json_pack("{s:s, s:b, s:I, s:I}", "instance", d->token, "drained", drained, "limit_ms",
+                  (json_int_t)d->limit_ms, "acked_ms", (json_int_t)wall_of(d, d->acked_ms));
+
+    if (body != NULL)
+        (void)json_object_update_new(
+            inputs,
+            json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "generation",
+                      (json_int_t)proto_uint(body, "generation", d->acked_generation),
+                      "in_flight_at_mark", (json_int_t)proto_uint(body, "in_flight_at_mark", 0),
+                      "in_flight", (json_int_t)proto_uint(body, "in_flight", 0), "after_mark",
+                      (json_int_t)proto_uint(body, "after_mark", 0), "took_ms",
+                      (json_int_t)proto_uint(body, "took_ms", 0), "mark_ms",
+                      (json_int_t)wall_of(d, proto_uint(body, "mark_ms", 0)), "zero_ms",
+                      (json_int_t)wall_of(d, proto_uint(body, "zero_ms", 0))));
+    seq = ledger_note(d->link->c->ledger,
+                      &(struct ledger_entry){LEDGER_DRAIN,
+                                             drained ? REASON_DRAINED : REASON_DRAIN_FORCED,
+                                             d->service, p != NULL ? (int)p->index : -1, inputs},
+                      body == NULL ? "no receipt: %s"
+                      : drained    ? "nothing is in flight at instance %s"
+                                   : "something is still in flight at instance %s",
+                      body == NULL ? why : d->token);
+    if (p != NULL)
+        p->receipt = seq;
+}
+
 static void drain_end(struct drain *d, const char *why)
 {
     struct ctl *c = d->link->c;
@@ -129,6 +184,8 @@ static void drain_end(struct drain *d, const char *why)
     if (why != NULL)
         log_warn("drain not confirmed", "service=%s instance=%s reason=\"%s\"", d->service,
                  d->token, why);
+    if (why != NULL)
+        note_receipt(d, NULL, why);
     drain_free(d);
     done(c, tag);
 }
@@ -168,8 +225,10 @@ static void on_drain_answer(void *arg, const json_t *body, const struct err *e) 
     ask_free(a);
     if (d == NULL)
         return;
-    if (body != NULL)
+    if (body != NULL) {
         log_receipt(d, body);
+        note_receipt(d, body, NULL);
+    }
     drain_end(d, body != NULL ? NULL : e->msg);
 }
 
@@ -183,6 +242,8 @@ static void drain_step(struct drain *d)
     if (d->asked || d->over || ch == NULL || l->acked == NULL ||
         table_has(l->acked, d->service, d->token))
         return;
+    d->acked_ms = l->acked_ms;
+    d->acked_generation = l->acked_generation;
     if (d->limit_ms == 0) {
         d->over = true; /* ends in the next turn: the caller may still be in lblink_drain() */
         timer_in(&d->timer, 0);
@@ -289,6 +350,7 @@ static void on_push_answer(void *arg, const json_t *body, const struct err *e) /
         log_debug("table acknowledged", "generation=%llu", (unsigned long long)a->generation);
         json_decref(l->acked);
         l->acked = json_incref(a->table);
+        l->acked_ms = loop_now_ms(l->c->loop);
         l->acked_generation = l->info.generation = proto_uint(body, "generation", a->generation);
         step_drains(l);
         lblink_update(l);
@@ -479,6 +541,9 @@ void lblink_on_open(struct lblink *l, struct chan *ch)
     json_decref(l->acked);
     l->acked = NULL;
     log_info("lbd connected", "pid=%ld build=%s", l->info.pid, l->info.build);
+    ledger_note(l->c->ledger,
+                &(struct ledger_entry){LEDGER_DAEMON, REASON_LBD_BACK, NULL, -1, NULL},
+                "lbd is connected: pid %ld, build %s", l->info.pid, l->info.build);
     LIST_EACH(n, &l->drains)
     {
         drain_set_timer(LIST_ENTRY_OF(n, struct drain, node));
@@ -489,6 +554,9 @@ void lblink_on_open(struct lblink *l, struct chan *ch)
 void lblink_on_close(struct lblink *l)
 {
     log_warn("lbd lost", "pid=%ld", l->info.pid);
+    ledger_note(l->c->ledger,
+                &(struct ledger_entry){LEDGER_DAEMON, REASON_LBD_LOST, NULL, -1, NULL},
+                "lbd is lost: pid %ld", l->info.pid);
     l->info.connected = false;
     l->info.since_ms = loop_now_ms(l->c->loop);
     l->greeted = false;

@@ -42,6 +42,8 @@ struct place { /* a slot with what the shell keeps beside it */
     uint64_t grid_generation;      /* last one that got its place on the probing grid */
     enum probe_result last_result; /* of the current instance, once model_is_probed() */
     char health[24];               /* short name of the last result */
+    uint64_t receipt;              /* number of the drain record that allows the current one's stop;
+                                      0: it needed none */
     /* lbd's numbers for the current instance */
     uint64_t requests, in_flight;
 };
@@ -102,6 +104,8 @@ struct ctl {
     unsigned loads;                                /* configurations that this process has loaded */
     void (*on_next)(void *arg, struct conf *next); /* ctl_options */
     void *next_arg;
+    struct ledger *ledger;
+    struct events *events;
 };
 
 void model_build(struct ctl *c);

@@ -9,6 +9,7 @@
 #include "ctl/core/adopt.h"
 #include "ctl/ctl.h"
 #include "ctl/lblink.h"
+#include "ctl/ledger.h"
 #include "ctl/probing.h"
 #include "ctl/removal.h"
 #include "ctl/scaler.h"
@@ -346,6 +347,14 @@ static void set_up(struct observer *o, bool up, const char *why)
                  str_quote(sv_of(why), q, sizeof q));
     if (up != o->up)
         o->up_since_ms = loop_now_ms(o->c->loop);
+    if (up && !o->up)
+        ledger_note(o->c->ledger,
+                    &(struct ledger_entry){LEDGER_DAEMON, REASON_ENGINE_UP, NULL, -1, NULL},
+                    "the engine answers: %s %s", o->c->ops->name, info->engine);
+    else if (!up && !o->told_down)
+        ledger_note(o->c->ledger,
+                    &(struct ledger_entry){LEDGER_DAEMON, REASON_ENGINE_DOWN, NULL, -1, NULL},
+                    "the engine does not answer: %s", why);
     (void)snprintf(o->why, sizeof o->why, "%s", up ? "" : why);
     o->told_down = !up;
     o->up = up;

@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "ctl/ctl.h"
 #include "ctl/lblink.h"
+#include "ctl/ledger.h"
 #include "ctl/store.h"
 
 enum { RETRY_MS = 1000 };
@@ -97,6 +98,16 @@ static void set_wish(struct scaler *sc, struct service *s, unsigned wish)
     ctl_kick(sc->c);
 }
 
+static void note(struct scaler *sc, const struct service *s, enum ledger_kind kind, enum reason why,
+                 unsigned from, const char *text)
+{
+    json_t *inputs = json_pack("{s:i, s:i, s:I, s:s}", "from", (int)from, "to", (int)s->wish,
+                               "count", (json_int_t)s->scale.count, "mode", scaler_mode(s));
+
+    ledger_note(sc->c->ledger, &(struct ledger_entry){kind, why, s->c->name, -1, inputs},
+                "%u -> %u instances: %s", from, s->wish, text);
+}
+
 static void decide(struct scaler *sc, struct service *s, bool complete)
 {
     uint64_t now = loop_now_ms(sc->c->loop);
@@ -110,6 +121,13 @@ static void decide(struct scaler *sc, struct service *s, bool complete)
     s->last = d;
     s->last_ms = now;
     set_wish(sc, s, d.to);
+    ledger_note(sc->c->ledger,
+                &(struct ledger_entry){
+                    LEDGER_SCALE, REASON_SCALED, s->c->name, -1,
+                    json_pack("{s:i, s:i, s:I, s:i, s:I, s:b}", "from", (int)d.from, "to",
+                              (int)d.to, "count", (json_int_t)d.count, "per", (int)s->rule.per,
+                              "every_ms", (json_int_t)s->rule.every_ms, "complete", complete)},
+                "%u -> %u instances: %s", d.from, d.to, d.reason);
 }
 
 static void on_numbers(struct ctl *c, bool ok, uint64_t tag) /* lblink_fresh_fn */
@@ -181,6 +199,8 @@ void scaler_adopted(struct scaler *sc)
 
 bool scaler_pin(struct scaler *sc, struct service *s, unsigned replicas, struct err *e)
 {
+    unsigned from;
+
     if (replicas < 1 || replicas > s->rule.max)
         return err_set(e, "'%s' can have 1 to %u instances (scale.max): %u is not possible",
                        s->c->name, s->rule.max, replicas);
@@ -188,7 +208,9 @@ bool scaler_pin(struct scaler *sc, struct service *s, unsigned replicas, struct 
              replicas);
     s->manual = true;
     scale_reset(&s->scale);
+    from = s->wish;
     set_wish(sc, s, replicas);
+    note(sc, s, LEDGER_OPERATOR, REASON_PINNED, from, "pinned by the operator");
     set_tick(sc);
     return true;
 }
@@ -206,17 +228,21 @@ void scaler_release(struct scaler *sc, struct service *s)
     log_info("operator releases", "service=%s from=%u to=%u mode=%s", s->c->name, from, wish,
              scaler_mode(s));
     set_wish(sc, s, wish);
+    note(sc, s, LEDGER_OPERATOR, REASON_UNPINNED, from, "given back by the operator");
     set_tick(sc);
 }
 
 static void reset_now(struct scaler *sc, struct service *s)
 {
+    unsigned from = s->wish;
+
     log_info("operator resets", "service=%s count=%llu from=%u to=%u", s->c->name,
              (unsigned long long)s->scale.count, s->wish, s->rule.min);
     s->manual = false;
     s->decided = false;
     scale_reset(&s->scale);
     set_wish(sc, s, s->rule.min);
+    note(sc, s, LEDGER_OPERATOR, REASON_RESET, from, "reset by the operator");
     set_tick(sc);
 }
 

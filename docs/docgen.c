@@ -1,5 +1,5 @@
-/* Prints the reference pages that come from the tables: `docgen configuration`, `docgen protocol`.
- * The pages are committed; a test compares them (docs/CMakeLists.txt), `ninja docs` writes them
+/* Prints the reference pages that come from the tables: `docgen configuration`, `docgen protocol`,
+ * `docgen reasons`. The pages are committed; a test compares them (docs/CMakeLists.txt), `ninja docs` writes them
  * anew. */
 #include <stdio.h>
 #include <string.h>
@@ -172,14 +172,36 @@ static void print_protocol(void)
         print_shape(s);
 }
 
+static void print_reasons(void)
+{
+    static const struct {
+        const char *code, *meaning, *next;
+    } reasons[] = {
+#define REASON(sym, code, meaning, next) {code, meaning, next},
+#include "ctl/core/reason.def"
+#undef REASON
+    };
+
+    printf("# Reason codes\n\n"
+           "<!-- made by docgen from ctl/core/reason.def; `ninja docs` writes it anew -->\n\n"
+           "Each state of a slot and each decision in the ledger has one of these codes: `code` in "
+           "`lbctl events --json` and\n`lbctl why --json`, in brackets for people. A code keeps "
+           "its meaning; new ones may come.\n\n"
+           "| code | what it means | what happens next |\n| --- | --- | --- |\n");
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        printf("| `%s` | %s | %s |\n", reasons[i].code, reasons[i].meaning, reasons[i].next);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "configuration") == 0) {
         print_configuration();
     } else if (argc == 2 && strcmp(argv[1], "protocol") == 0) {
         print_protocol();
+    } else if (argc == 2 && strcmp(argv[1], "reasons") == 0) {
+        print_reasons();
     } else {
-        fprintf(stderr, "usage: docgen configuration|protocol\n");
+        fprintf(stderr, "usage: docgen configuration|protocol|reasons\n");
         return 64;
     }
     return fflush(stdout) == 0 ? 0 : 1;

@@ -42,12 +42,13 @@ static json_t *receipt(const struct record *r, uint64_t now_ms)
     uint64_t in_flight = CELLS_SUM(r->backend, in_flight);
     uint64_t requests = CELLS_SUM(r->backend, requests);
 
-    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I}", "drained", r->drained, "known",
-                     requests > 0, "generation", (json_int_t)r->generation, "in_flight_at_mark",
-                     (json_int_t)r->in_flight_at_mark, "in_flight", (json_int_t)in_flight,
-                     "after_mark", (json_int_t)(r->marked ? requests - r->requests_at_mark : 0),
-                     "took_ms",
-                     (json_int_t)(r->marked ? (r->drained ? r->zero_ms : now_ms) - r->mark_ms : 0));
+    return json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "drained", r->drained,
+                     "known", requests > 0, "generation", (json_int_t)r->generation,
+                     "in_flight_at_mark", (json_int_t)r->in_flight_at_mark, "in_flight",
+                     (json_int_t)in_flight, "after_mark",
+                     (json_int_t)(r->marked ? requests - r->requests_at_mark : 0), "took_ms",
+                     (json_int_t)(r->marked ? (r->drained ? r->zero_ms : now_ms) - r->mark_ms : 0),
+                     "mark_ms", (json_int_t)r->mark_ms, "zero_ms", (json_int_t)r->zero_ms);
 }
 
 static void wait_end(struct wait *w, json_t *answer)

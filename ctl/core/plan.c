@@ -51,6 +51,7 @@ void plan_service(const struct plan_in *in, const struct slot *const *slots, siz
             .wanted = i < width,
             .may_act = in->engine_up,
             .may_start = in->engine_up && in->deps_ready,
+            .why = !in->engine_up ? REASON_ENGINE_AWAY : REASON_DEPENDENCY,
             .why_not = !in->engine_up ? "the engine does not answer" : in->waits_for,
         };
         if (s->state == SLOT_UNHEALTHY && env[i].may_start && s->bad_ms >= in->settled_ms &&

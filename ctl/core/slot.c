@@ -34,12 +34,20 @@ static void say(char *to, const char *text)
     (void)snprintf(to, SLOT_REASON_MAX, "%s", text);
 }
 
-static void enter(struct slot *s, enum slot_state to, const char *reason, uint64_t now_ms)
+static void trouble(struct slot *s, enum reason why, const char *text)
+{
+    s->trouble_why = why;
+    say(s->trouble, text);
+}
+
+static void enter(struct slot *s, enum slot_state to, enum reason why, const char *reason,
+                  uint64_t now_ms)
 {
     if ((legal_from[to] & BIT(s->state)) == 0)
         bug("slot %s -> %s", state_names[s->state], state_names[to]);
     s->state = to;
     s->since_ms = now_ms;
+    s->why = why;
     if (reason != s->reason)
         say(s->reason, reason);
 }
@@ -86,11 +94,11 @@ static struct slot_step let_go(struct inst *i)
 }
 
 /* Something went wrong before the instance was ever ready: wait, longer each time. */
-static void back_off(struct slot *s, uint64_t now_ms)
+static void back_off(struct slot *s, enum reason why, uint64_t now_ms)
 {
     s->retry_ms = now_ms + slot_backoff_ms(s->fails);
     s->fails++;
-    enter(s, SLOT_WAITING, s->trouble, now_ms);
+    enter(s, SLOT_WAITING, why, s->trouble, now_ms);
 }
 
 static struct slot_step start(struct slot *s, uint64_t now_ms)
@@ -98,23 +106,26 @@ static struct slot_step start(struct slot *s, uint64_t now_ms)
     s->cur.phase = INST_STARTING;
     s->call = true;
     s->start_ms = now_ms;
-    enter(s, SLOT_STARTING, s->cause == SLOT_STAYS ? "wanted" : "replaces its predecessor", now_ms);
+    if (s->cause == SLOT_STAYS)
+        enter(s, SLOT_STARTING, REASON_WANTED, "wanted", now_ms);
+    else
+        enter(s, SLOT_STARTING, REASON_REPLACES, "replaces its predecessor", now_ms);
     return (struct slot_step){.act = SLOT_ACT_START};
 }
 
-static struct slot_step leave(struct slot *s, enum slot_cause cause, const char *reason,
-                              uint64_t now_ms)
+static struct slot_step leave(struct slot *s, enum slot_cause cause, enum reason why,
+                              const char *reason, uint64_t now_ms)
 {
     s->cause = cause;
     s->call = s->cur.listed;
     s->next_retry_ms = s->retry_ms = 0; /* of former troubles */
-    enter(s, SLOT_DRAINING, reason, now_ms);
+    enter(s, SLOT_DRAINING, why, reason, now_ms);
     return (struct slot_step){.act = s->call ? SLOT_ACT_DRAIN : SLOT_ACT_NONE};
 }
 
 static struct slot_step dead(struct slot *s, uint64_t now_ms)
 {
-    return leave(s, SLOT_DEAD, s->trouble, now_ms);
+    return leave(s, SLOT_DEAD, s->trouble_why, s->trouble, now_ms);
 }
 
 /* The current instance no longer runs: clear the place. */
@@ -124,12 +135,12 @@ static struct slot_step vacate(struct slot *s, bool wanted, uint64_t now_ms)
 
     if (s->cause == SLOT_UNWANTED || !wanted) {
         s->cause = SLOT_STAYS;
-        enter(s, SLOT_EMPTY, "no longer wanted", now_ms);
+        enter(s, SLOT_EMPTY, REASON_UNWANTED, "no longer wanted", now_ms);
         return step;
     }
     s->replaced += s->cause != SLOT_OUTDATED;
     if (s->cause == SLOT_NEVER_READY) {
-        back_off(s, now_ms);
+        back_off(s, REASON_NEVER_READY, now_ms);
         return step;
     }
     s->flaps = s->cause != SLOT_OUTDATED && s->ready_ms != 0 && now_ms - s->ready_ms < SLOT_FLAP_MS
@@ -137,10 +148,10 @@ static struct slot_step vacate(struct slot *s, bool wanted, uint64_t now_ms)
                    : 0;
     if (s->flaps > SLOT_FLAPS_FREE) {
         s->fails = s->flaps - SLOT_FLAPS_FREE;
-        back_off(s, now_ms);
+        back_off(s, REASON_BACK_OFF, now_ms);
         return step;
     }
-    enter(s, SLOT_EMPTY, "its successor takes the place", now_ms);
+    enter(s, SLOT_EMPTY, REASON_SUCCESSOR, "its successor takes the place", now_ms);
     return step;
 }
 
@@ -150,7 +161,7 @@ static struct slot_step fill(struct slot *s, const struct slot_env *env, uint64_
         return let_go(&s->cur);
     if (!env->wanted) {
         if (s->state != SLOT_EMPTY)
-            enter(s, SLOT_EMPTY, "no longer wanted", now_ms);
+            enter(s, SLOT_EMPTY, REASON_UNWANTED, "no longer wanted", now_ms);
         s->cause = SLOT_STAYS;
         s->fails = 0;
         return s->cur.phase != INST_NONE ? let_go(&s->cur) : (struct slot_step){0};
@@ -161,13 +172,14 @@ static struct slot_step fill(struct slot *s, const struct slot_env *env, uint64_
         const char *why = env->why_not != NULL ? env->why_not : "may not start yet";
 
         if (s->state != SLOT_WAITING)
-            enter(s, SLOT_WAITING, why, now_ms);
+            enter(s, SLOT_WAITING, env->why, why, now_ms);
         s->retry_ms = now_ms;
+        s->why = env->why;
         say(s->reason, why);
         return (struct slot_step){0};
     }
     if (s->cur.phase == INST_RUNNING) {
-        enter(s, SLOT_STARTING, "found running", now_ms);
+        enter(s, SLOT_STARTING, REASON_FOUND, "found running", now_ms);
         return (struct slot_step){0};
     }
     if (s->cur.phase == INST_NONE && s->next.phase == INST_CREATED && !s->next.unsure) {
@@ -179,7 +191,7 @@ static struct slot_step fill(struct slot *s, const struct slot_env *env, uint64_
     if (s->cur.phase == INST_NONE && s->next.phase != INST_CREATING) {
         s->cur = (struct inst){.phase = INST_CREATING};
         s->call = true;
-        enter(s, SLOT_CREATING, "wanted", now_ms);
+        enter(s, SLOT_CREATING, REASON_WANTED, "wanted", now_ms);
         return (struct slot_step){.act = SLOT_ACT_CREATE};
     }
     return (struct slot_step){0};
@@ -190,17 +202,17 @@ static struct slot_step step_creating(struct slot *s, const struct slot_env *env
     if (s->cur.phase == INST_DEAD) {
         struct slot_step step = let_go(&s->cur);
 
-        back_off(s, now_ms);
+        back_off(s, s->trouble_why, now_ms);
         return step;
     }
     if (s->cur.phase == INST_RUNNING) {
-        enter(s, SLOT_STARTING, "found running", now_ms);
+        enter(s, SLOT_STARTING, REASON_FOUND, "found running", now_ms);
         return (struct slot_step){0};
     }
     if (s->cur.phase != INST_CREATED)
         return (struct slot_step){0};
     if (!env->wanted) {
-        enter(s, SLOT_EMPTY, "no longer wanted", now_ms);
+        enter(s, SLOT_EMPTY, REASON_UNWANTED, "no longer wanted", now_ms);
         return let_go(&s->cur);
     }
     return env->may_start ? start(s, now_ms) : (struct slot_step){0};
@@ -210,25 +222,25 @@ static struct slot_step step_starting(struct slot *s, const struct slot_env *env
 {
     switch (s->cur.phase) {
     case INST_CREATED: /* the start failed, the instance is good for another try */
-        back_off(s, now_ms);
+        back_off(s, s->trouble_why, now_ms);
         return (struct slot_step){0};
     case INST_DEAD:
         if (s->cur.listed) /* adopted: lbd may still have it */
-            return leave(s, SLOT_NEVER_READY, s->trouble, now_ms);
-        back_off(s, now_ms);
+            return leave(s, SLOT_NEVER_READY, s->trouble_why, s->trouble, now_ms);
+        back_off(s, s->trouble_why, now_ms);
         return let_go(&s->cur);
     case INST_RUNNING:
         if (!env->wanted)
-            return leave(s, SLOT_UNWANTED, "no longer wanted", now_ms);
+            return leave(s, SLOT_UNWANTED, REASON_UNWANTED, "no longer wanted", now_ms);
         if (s->health.state == HEALTH_DOWN)
-            return leave(s, SLOT_NEVER_READY, s->trouble, now_ms);
+            return leave(s, SLOT_NEVER_READY, REASON_NEVER_READY, s->trouble, now_ms);
         if (s->cur.outdated && s->health.bad > 0 && env->may_start) /* why wait for it? */
-            return leave(s, SLOT_OUTDATED, "makes way for its new form", now_ms);
+            return leave(s, SLOT_OUTDATED, REASON_OUTDATED, "makes way for its new form", now_ms);
         if (s->health.state == HEALTH_UP) {
             s->fails = 0;
             s->cause = SLOT_STAYS;
             s->ready_ms = now_ms;
-            enter(s, SLOT_READY, "first successful probe", now_ms);
+            enter(s, SLOT_READY, REASON_PROBE_PASSED, "first successful probe", now_ms);
         }
         return (struct slot_step){0};
     default:
@@ -243,15 +255,15 @@ static struct slot_step step_up(struct slot *s, const struct slot_env *env, uint
     if (s->cur.phase == INST_DEAD)
         return dead(s, now_ms);
     if (s->state == SLOT_READY && !up)
-        enter(s, SLOT_UNHEALTHY, s->trouble, now_ms);
+        enter(s, SLOT_UNHEALTHY, s->trouble_why, s->trouble, now_ms);
     else if (s->state == SLOT_UNHEALTHY && up)
-        enter(s, SLOT_READY, "recovered", now_ms);
+        enter(s, SLOT_READY, REASON_RECOVERED, "recovered", now_ms);
     if (!env->wanted && (!up || env->may_leave) && env->may_act)
-        return leave(s, SLOT_UNWANTED, "no longer wanted", now_ms);
+        return leave(s, SLOT_UNWANTED, REASON_UNWANTED, "no longer wanted", now_ms);
     if (!up && env->may_replace && env->may_act)
-        return leave(s, SLOT_SICK, s->trouble, now_ms);
+        return leave(s, SLOT_SICK, s->trouble_why, s->trouble, now_ms);
     if (up && s->cur.outdated && env->wanted && env->may_roll && env->may_start)
-        return leave(s, SLOT_OUTDATED, "makes way for its new form", now_ms);
+        return leave(s, SLOT_OUTDATED, REASON_OUTDATED, "makes way for its new form", now_ms);
     return (struct slot_step){0};
 }
 
@@ -262,7 +274,7 @@ static struct slot_step step_down(struct slot *s, const struct slot_env *env, ui
     if (!env->may_act || s->cur.unsure || (s->state == SLOT_STOPPING && now_ms < s->retry_ms))
         return (struct slot_step){0};
     if (s->state == SLOT_DRAINING)
-        enter(s, SLOT_STOPPING, s->reason, now_ms);
+        enter(s, SLOT_STOPPING, s->why, s->reason, now_ms);
     s->call = true;
     return (struct slot_step){.act = SLOT_ACT_STOP};
 }
@@ -336,7 +348,7 @@ void slot_create_done(struct slot *s, bool next, enum slot_result r, const char 
         i->phase = INST_CREATED;
         return;
     }
-    say(s->trouble, text);
+    trouble(s, REASON_CREATE_FAILED, text);
     if (r == SLOT_RES_UNKNOWN)
         i->unsure = true;
     else
@@ -361,7 +373,7 @@ void slot_start_done(struct slot *s, enum slot_result r, const char *address, co
         running(s, address, now_ms);
         return;
     }
-    say(s->trouble, text);
+    trouble(s, r == SLOT_RES_PORT_BUSY ? REASON_PORT_TAKEN : REASON_START_FAILED, text);
     if (r == SLOT_RES_UNKNOWN)
         s->cur.unsure = true;
     else
@@ -381,7 +393,7 @@ void slot_stop_done(struct slot *s, enum slot_result r, const char *text, uint64
         s->cur.unsure = false;
         return;
     }
-    say(s->trouble, text);
+    trouble(s, REASON_STOP_FAILED, text);
     s->cur.unsure = r == SLOT_RES_UNKNOWN;
     s->retry_ms = now_ms + 1000;
 }
@@ -391,7 +403,7 @@ static void over(struct slot *s, const char *text)
 {
     s->cur.phase = INST_DEAD;
     s->cur.unsure = false;
-    say(s->trouble, text);
+    trouble(s, REASON_EXITED, text);
 }
 
 static void see_next(struct slot *s, enum slot_seen seen, const char *id)
@@ -443,6 +455,7 @@ bool slot_probed(struct slot *s, const struct health_rule *r, bool ok, const cha
         return false;
     if (!ok) {
         s->bad_ms = now_ms;
+        s->trouble_why = REASON_PROBE_FAILED;
         (void)snprintf(s->trouble, sizeof s->trouble, "probe: %s", what);
     }
     return health_result(&s->health, r, ok, now_ms);
@@ -465,9 +478,9 @@ void slot_adopt(struct slot *s, const struct inst *i, bool is_running, bool know
     if (known_ready) {
         health_assume_up(&s->health, now_ms);
         s->ready_ms = now_ms;
-        enter(s, SLOT_READY, "adopted", now_ms);
+        enter(s, SLOT_READY, REASON_ADOPTED, "adopted", now_ms);
     } else {
         health_begin(&s->health, now_ms);
-        enter(s, SLOT_STARTING, "adopted", now_ms);
+        enter(s, SLOT_STARTING, REASON_ADOPTED, "adopted", now_ms);
     }
 }

@@ -6,6 +6,7 @@
 
 #include "common/base/macros.h"
 #include "ctl/core/health.h"
+#include "ctl/core/reason.h"
 
 /* The state machine of one slot: a place that holds one instance at a time, for ever on the same
  * port, and the next one, created ahead while the old one goes. Pure: the shell reports what
@@ -71,8 +72,9 @@ struct slot {
     unsigned fails; /* in a row, without becoming ready */
     unsigned flaps;
     unsigned replaced;
-    char reason[SLOT_REASON_MAX];  /* of the present state */
-    char trouble[SLOT_REASON_MAX]; /* last thing that went wrong */
+    enum reason why, trouble_why;
+    char reason[SLOT_REASON_MAX];  /* of the present state, for people; `why` is its code */
+    char trouble[SLOT_REASON_MAX]; /* last thing that went wrong; `trouble_why` is its code */
 };
 
 enum slot_act {
@@ -98,7 +100,8 @@ struct slot_env {
     bool may_replace;    /* a sick one may be stopped */
     bool may_leave;      /* an unwanted ready one may go */
     bool may_roll;       /* a ready one that is outdated may make way for its new form */
-    const char *why_not; /* reason when it may not start */
+    enum reason why;     /* reason when it may not start, ... */
+    const char *why_not; /* ... and the text */
 };
 
 enum slot_result {

@@ -20,14 +20,23 @@ enum {
     EXIT_UNREACHABLE = 3,
 };
 
-enum { OUT_MAX = 4 << 20 };
+enum { OPT_NO_WAIT = 256 };
+
+enum {
+    OUT_MAX = 4 << 20,
+    WHY_MAX = 40000,
+    EVENTS_SHOWN = 50,
+    EVENTS_SHOWN_MAX = 1000,
+    EVENTS_WAIT_MS = 3000, /* below CLIENT_DEADLINE_MS */
+};
 
 static const char default_socket[] = "/run/lbctl/ctl.sock";
 
 struct cli {
     const char *socket, *conf;
-    bool json, no_wait;
-    char **argv; /* arguments of the command */
+    bool json, no_wait, follow;
+    const char *last; /* -n */
+    char **argv;      /* arguments of the command */
     int argc;
 };
 
@@ -86,6 +95,8 @@ static void print_help(void)
         "  -c, --config FILE      take the socket's place from this configuration's run_dir\n"
         "      --json             print the answer as JSON\n"
         "      --no-wait          reload: do not wait until it is in force\n"
+        "  -f, --follow           events: go on with what comes\n"
+        "  -n, --last N           events: begin with the last N (default 50)\n"
         "  -h, --help             this text\n"
         "  -V, --version          the version\n"
         "\n"
@@ -297,6 +308,101 @@ static int cmd_reload(const struct cli *c)
     return code;
 }
 
+/* SERVICE or SERVICE/SLOT as members of a request; NULL after a message. */
+static json_t *target_of(const char *arg)
+{
+    const char *slash = strchr(arg, '/');
+    size_t n = slash != NULL ? (size_t)(slash - arg) : strlen(arg);
+    json_t *body = json_pack("{s:s%}", "service", arg, n);
+    uint64_t slot = 0;
+    struct err e;
+
+    if (body == NULL) {
+        (void)fputs("lbctl: the name of the service is no UTF-8\n", stderr);
+        return NULL;
+    }
+    if (slash == NULL)
+        return body;
+    if (!str_to_u64(sv_of(slash + 1), 0, UINT16_MAX, &slot, &e)) {
+        (void)fprintf(stderr, "lbctl: slot: %s; write SERVICE/NUMBER\n", e.msg);
+        json_decref(body);
+        return NULL;
+    }
+    (void)json_object_set_new(body, "slot", json_integer((json_int_t)slot));
+    return body;
+}
+
+static void print_events(const struct cli *c, const json_t *doc)
+{
+    const json_t *o;
+    struct buf out;
+    size_t i;
+
+    buf_init(&out, OUT_MAX);
+    json_array_foreach(json_object_get(doc, "events"), i, o)
+    {
+        char *line = c->json ? json_dumps(o, JSON_COMPACT) : NULL;
+
+        if (line != NULL)
+            (void)buf_printf(&out, "%s\n", line);
+        else if (!c->json)
+            show_event(o, &out);
+        mem_free(line);
+    }
+    (void)fwrite(out.data != NULL ? out.data : "", 1, out.len, stdout);
+    (void)fflush(stdout);
+    buf_fini(&out);
+}
+
+/* One answer after the other: what comes is waited for by ctld, not asked for over and over. */
+static int cmd_events(const struct cli *c)
+{
+    json_t *body = c->argc > 0 ? target_of(c->argv[0]) : json_object(), *doc = NULL;
+    uint64_t n = EVENTS_SHOWN;
+    struct err e;
+    int code;
+
+    if (body == NULL)
+        return EX_USAGE;
+    if (c->last != NULL && !str_to_u64(sv_of(c->last), 1, EVENTS_SHOWN_MAX, &n, &e)) {
+        (void)fprintf(stderr, "lbctl: -n: %s\n", e.msg);
+        json_decref(body);
+        return EX_USAGE;
+    }
+    (void)json_object_set_new(body, "limit", json_integer((json_int_t)n));
+    while ((code = ask(c, MSG_EVENTS_GET, json_deep_copy(body), &doc)) == EXIT_OK) {
+        uint64_t last = proto_uint(doc, "last", 0);
+
+        print_events(c, doc);
+        json_decref(doc);
+        if (!c->follow || ferror(stdout))
+            break;
+        (void)json_object_set_new(body, "after", json_integer((json_int_t)last));
+        (void)json_object_set_new(body, "wait_ms", json_integer(EVENTS_WAIT_MS));
+    }
+    json_decref(body);
+    return code;
+}
+
+static int cmd_why(const struct cli *c)
+{
+    json_t *body = target_of(c->argv[0]), *doc = NULL;
+    char q[WHY_MAX];
+    int code;
+
+    if (body == NULL)
+        return EX_USAGE;
+    code = ask(c, MSG_WHY_GET, body, &doc);
+    if (code != EXIT_OK)
+        return code;
+    if (c->json)
+        print_json(doc);
+    else
+        (void)printf("%s\n", str_quote(sv_of(proto_str(doc, "text", "")), q, sizeof q));
+    json_decref(doc);
+    return EXIT_OK;
+}
+
 /* The exit code when there is nothing to run; -1: go on. */
 static int parse(int argc, char **argv, struct cli *c)
 {
@@ -306,12 +412,14 @@ static int parse(int argc, char **argv, struct cli *c)
         {"json", no_argument, NULL, 'j'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
-        {"no-wait", no_argument, NULL, 'n'},
+        {"no-wait", no_argument, NULL, OPT_NO_WAIT},
+        {"follow", no_argument, NULL, 'f'},
+        {"last", required_argument, NULL, 'n'},
         {NULL, 0, NULL, 0},
     };
     int opt;
 
-    while ((opt = getopt_long(argc, argv, "s:c:hV", longs, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "s:c:fn:hV", longs, NULL)) != -1) {
         switch (opt) {
         case 's':
             c->socket = optarg;
@@ -322,8 +430,14 @@ static int parse(int argc, char **argv, struct cli *c)
         case 'j':
             c->json = true;
             break;
-        case 'n':
+        case OPT_NO_WAIT:
             c->no_wait = true;
+            break;
+        case 'f':
+            c->follow = true;
+            break;
+        case 'n':
+            c->last = optarg;
             break;
         case 'h':
             print_help();

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -278,4 +279,40 @@ void show_plan(const json_t *plan, struct buf *out)
     if (!json_is_true(json_object_get(plan, "changes")) &&
         json_array_size(json_object_get(plan, "errors")) == 0)
         (void)buf_adds(out, "nothing to do: the file says what is in force\n");
+}
+
+/* A drain record in words: what the stop after it stands on. */
+static void show_receipt(const json_t *in, struct buf *out)
+{
+    char took[32];
+
+    if (json_object_get(in, "generation") == NULL)
+        return;
+    (void)buf_printf(out,
+                     " (table %" PRIu64 ", %" PRIu64 " in flight at the mark, %" PRIu64
+                     " after %s, %" PRIu64 " requests after the mark)",
+                     num_of(in, "generation"), num_of(in, "in_flight_at_mark"),
+                     num_of(in, "in_flight"), show_age(num_of(in, "took_ms"), took, sizeof took),
+                     num_of(in, "after_mark"));
+}
+
+void show_event(const json_t *event, struct buf *out)
+{
+    const json_t *slot = json_object_get(event, "slot");
+    char at[64], who[100], what[64], q[1300];
+
+    (void)str_quote(sv_of(str_of(event, "at")), at, sizeof at);
+    (void)str_quote(sv_of(str_of(event, "service")), who, sizeof who);
+    (void)buf_printf(out, "%s  %s", at, who);
+    if (json_is_integer(slot))
+        (void)buf_printf(out, "/%" PRIu64, num_of(event, "slot"));
+    (void)buf_printf(out, "  %s", str_quote(sv_of(str_of(event, "kind")), what, sizeof what));
+    (void)buf_printf(out, "  %s [%s]", str_quote(sv_of(str_of(event, "text")), q, sizeof q),
+                     str_quote(sv_of(str_of(event, "code")), what, sizeof what));
+    show_receipt(json_object_get(event, "inputs"), out);
+    if (strcmp(str_of(event, "kind"), "stop") == 0 &&
+        num_of(json_object_get(event, "inputs"), "receipt") > 0)
+        (void)buf_printf(out, " (receipt: event %" PRIu64 ")",
+                         num_of(json_object_get(event, "inputs"), "receipt"));
+    (void)buf_adds(out, "\n");
 }

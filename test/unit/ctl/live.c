@@ -130,8 +130,8 @@ int live_setup(void **state)
 
 int live_teardown(void **state)
 {
-    static const char *const files[] = {"ctl.json", "ctld.lock", "ctl.sock", "lb.sock",
-                                        "lbctl.yaml"};
+    static const char *const files[] = {"ctl.json",   "ctld.lock",    "ctl.sock",      "lb.sock",
+                                        "lbctl.yaml", "events.jsonl", "events.jsonl.1"};
     char path[128];
 
     (void)state;

@@ -69,6 +69,47 @@ static void test_whole(void **state)
         "! acts slot 1 is waiting: \\x07 no image\n");
 }
 
+static void test_events(void **state)
+{
+    static const struct {
+        const char *name, *json, *want;
+    } rows[] = {
+        {"a slot",
+         "{\"seq\":7,\"at\":\"2026-01-01T12:00:00.123Z\",\"kind\":\"slot\",\"code\":\"probe-"
+         "failed\","
+         "\"text\":\"ready -> unhealthy: probe: \\u0007\",\"service\":\"acts\",\"slot\":2}",
+         "2026-01-01T12:00:00.123Z  acts/2  slot  ready -> unhealthy: probe: \\x07 "
+         "[probe-failed]\n"},
+        {"a receipt",
+         "{\"seq\":8,\"at\":\"T\",\"kind\":\"drain\",\"code\":\"drained\",\"text\":\"x\","
+         "\"service\":\"acts\","
+         "\"slot\":0,\"inputs\":{\"generation\":17,\"in_flight_at_mark\":3,\"in_flight\":0,"
+         "\"took_ms\":120,\"after_mark\":0}}",
+         "T  acts/0  drain  x [drained] (table 17, 3 in flight at the mark, 0 after 120ms, 0 "
+         "requests "
+         "after the mark)\n"},
+        {"a stop",
+         "{\"at\":\"T\",\"kind\":\"stop\",\"code\":\"stop\",\"text\":\"x\",\"service\":\"acts\","
+         "\"slot\":0,"
+         "\"inputs\":{\"receipt\":8}}",
+         "T  acts/0  stop  x [stop] (receipt: event 8)\n"},
+        {"nothing", "{}", "-  -  -  - [-]\n"},
+        {"nonsense", "[1]", "-  -  -  - [-]\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *o = json_loads(rows[i].json, 0, NULL);
+        struct buf out;
+
+        buf_init(&out, 1 << 16);
+        show_event(o, &out);
+        ROW_EQ_STR(rows[i].name, out.data, rows[i].want);
+        buf_fini(&out);
+        json_decref(o);
+    }
+}
+
 static void test_empty(void **state)
 {
     (void)state;
@@ -112,9 +153,8 @@ static void test_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ages),
-        cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_ages),     cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_events),   cmocka_unit_test(test_empty),
         cmocka_unit_test(test_nonsense),
     };
 
