@@ -45,6 +45,21 @@ static json_t *build_backends(const struct service *s)
     return backends;
 }
 
+static json_t *build_balance(const struct conf_balance *b)
+{
+    json_t *o = json_pack("{s:s, s:I}", "policy", conf_policy_word(b->policy), "slow_start_ms",
+                          (json_int_t)b->slow_start_ms);
+
+    if (b->policy == CONF_POLICY_HASH) {
+        (void)json_object_set_new(o, "hash_by", json_string(conf_hash_by_word(b->hash_by)));
+        if (b->hash_name != NULL)
+            (void)json_object_set_new(o, "hash_name", json_string(b->hash_name));
+        (void)json_object_set_new(o, "load_bound_milli",
+                                  json_integer((json_int_t)b->load_bound_milli));
+    }
+    return o;
+}
+
 static json_t *build_service(const struct service *s)
 {
     json_t *o = json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes",
@@ -55,6 +70,8 @@ static json_t *build_service(const struct service *s)
 
     (void)json_object_set_new(o, "tunnel_timeout_ms",
                               json_integer((json_int_t)s->c->tunnel_timeout_ms));
+    if (s->c->balance.is_set)
+        (void)json_object_set_new(o, "balance", build_balance(&s->c->balance));
     if (s->c->static_dir != NULL)
         (void)json_object_set_new(o, "static", json_string(s->c->static_dir));
     return o;

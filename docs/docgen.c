@@ -57,6 +57,9 @@ static const struct {
     {"CONNECT", "word"},
     {"HEALTH", "section or none"},
     {"SCALE", "section or number"},
+    {"BALANCE", "section or policy"},
+    {"POLICY", "word"},
+    {"HASH_KEY", "words"},
     {"HTTP_PATH", "path"},
     {"TCP", "true or false"},
 };
@@ -98,6 +101,7 @@ static void print_configuration(void)
     print_conf_section("SERVICE", "A service (`services: NAME:`)");
     print_conf_section("HEALTH", "`health:`");
     print_conf_section("SCALE", "`scale:`");
+    print_conf_section("BALANCE", "`balance:`");
     printf("\n## Compose keys that are not supported\n\n| key | instead |\n| --- | --- |\n");
     for (size_t i = 0; i < ARRAY_LEN(foreign_rows); i++)
         printf("| `%s` | %s |\n", foreign_rows[i].key, foreign_rows[i].remedy);

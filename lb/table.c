@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/wire/proto.h"
 #include "lb/latency.h"
@@ -134,16 +135,19 @@ static bool add_backend(struct table *t, struct table_service *ts, const json_t 
     const char *address = proto_str(spec, "address", "");
     uint16_t port = (uint16_t)proto_uint(spec, "port", 0);
     struct backend *b;
+    bool stays;
 
     if (table_find_backend(t, name, instance) != NULL)
         return err_set(e, "service '%s': instance '%s' is listed twice", name, instance);
     b = table_find_backend(before, name, instance);
+    stays = b != NULL;
     if (b == NULL && past != NULL)
         b = past(past_arg, name, instance);
     if (b != NULL && b->service == ts->service && b->port == port &&
         strcmp(b->address, address) == 0) {
         backend_ref(b);
     } else {
+        stays = false;
         b = backend_new(ts->service, instance, workers);
         if (!set_address(b, address, port)) {
             backend_unref(b);
@@ -152,6 +156,11 @@ static bool add_backend(struct table *t, struct table_service *ts, const json_t 
         }
     }
     b->slot = (unsigned)proto_uint(spec, "slot", 0); /* the same for the same instance */
+    if (!stays) {
+        const struct table_service *old = find_service(before, name);
+
+        b->joined_ms = old != NULL && old->backends_n > 0 ? clock_mono_ms() : 0;
+    }
     ts->backends[ts->backends_n++] = b;
     return true;
 }
@@ -217,6 +226,8 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
         if (!add_backend(t, ts, item, workers, before, past, past_arg, e))
             return false;
     }
+    if (!balance_build(&ts->balance, spec, ts->backends, ts->backends_n, e))
+        return err_wrap(e, "service '%s'", name);
     return add_routes(t, t->services_n - 1, json_object_get(spec, "routes"), e);
 }
 
@@ -272,6 +283,7 @@ void table_unref(struct table *t)
             backend_unref(ts->backends[k]);
         mem_free(ts->backends);
         mem_free(ts->ignore);
+        balance_fini(&ts->balance);
         service_unref(ts->service);
     }
     mem_free(t->services);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "common/base/err.h"
+#include "lb/balance.h"
 #include "lb/core/route.h"
 
 /* What ctld pushes, as the workers use it.
@@ -65,6 +66,12 @@ struct backend {
     _Atomic uint64_t suspect_until_ms; /* until then only requests that may be repeated try it */
     atomic_uint fails;                 /* in a row */
     uint64_t hinted_ms;                /* main thread: when ctld was last told */
+    uint64_t joined_ms; /* main thread: when it joined others in the table; 0: it was there first */
+    /* What policies look at, over all workers: written only while the service's policy wants it,
+     * and apart from what every request reads. */
+    char pad[64];
+    _Atomic uint32_t load; /* requests in flight */
+    _Atomic uint64_t ewma; /* core/ewma.h */
 };
 
 struct table_service {
@@ -76,6 +83,7 @@ struct table_service {
     const char *dir; /* lbd answers from this directory itself; NULL: the backends answer */
     struct backend **backends; /* in the order of the rotation */
     unsigned backends_n;
+    struct balance balance; /* who is chosen among them */
 };
 
 struct table {

@@ -461,6 +461,7 @@ static void setup_site(struct worker *w)
     ts->service = w->shared->site->service;
     ts->backends = &w->shared->site;
     ts->backends_n = 1;
+    ts->balance.plan.n = 1;
     ts->connect_ms = 1000;
     ts->response_ms = 10000;
     w->site.ts = ts;
@@ -476,8 +477,8 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
 
     w->id = id;
     w->shared = sh;
-    if (getrandom(&w->id_state, sizeof(w->id_state), 0) < 0)
-        w->id_state = clock_wall_ms() << 8 | id; /* ids need to differ, not to be secret */
+    if (getrandom(&w->random, sizeof(w->random), 0) < 0)
+        w->random = clock_wall_ms() << 8 | id; /* ids need to differ, not to be secret */
     w->scratch = mem_zalloc(WORKER_SCRATCH);
     wheel_init(&w->wheel, clock_mono_ms());
     slab_init(&w->clients, front_client_size(), KEEP_CLIENTS);

@@ -98,8 +98,8 @@ struct worker {
     _Atomic uint64_t clients_n; /* this worker's connections; others read it */
     char date[40];              /* of the second date_s, for our own answers */
     int64_t date_s;
-    uint64_t id_state; /* of request ids */
-    char stamp[32];    /* RFC 3339, of the millisecond stamp_ms, for the access log */
+    uint64_t random; /* state of splitmix_next(), for request ids and choices of backends */
+    char stamp[32];  /* RFC 3339, of the millisecond stamp_ms, for the access log */
     uint64_t stamp_ms;
 };
 

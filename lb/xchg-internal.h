@@ -26,7 +26,7 @@ struct xlog {
 };
 
 /* Inside an exchange: xchg.c is the machine and the relaying, xchg_attempt.c chooses backends and
- * repeats, xchg_own.c makes lbd's own answers,
+ * repeats, xchg_balance.c asks the policy, xchg_own.c makes lbd's own answers,
  * xchg_clock.c keeps the deadlines, xchg_log.c what the log and the counters tell. */
 struct xchg {
     struct worker *w;
@@ -39,15 +39,17 @@ struct xchg {
     const struct wservice *ws; /* in wt, or the worker's site */
     struct service *service;   /* counts: set when it is of a table's service */
     struct pool *pool;         /* counted: the backend of this attempt */
-    struct pool *avoid;        /* not to be compared after it was released; see pick() */
+    struct pool *avoid;        /* not to be compared after it was released; see usable() */
     struct upstream *u;
-    bool fresh;     /* this attempt takes no pooled connection */
-    bool repeating; /* counted in w->repeating */
-    bool answered;  /* the backend has said something in this attempt */
-    bool up_over;   /* nothing more of the request can or must be sent */
-    bool interim;   /* a 1xx is on its way to the client */
-    bool close;     /* the client's connection ends with this exchange */
-    bool relayed;   /* a final head has begun to go to the client */
+    uint64_t try_us; /* for a policy that looks at latency: when the backend's time began; 0: not */
+    bool loaded;     /* counted in the backend's load, for the policy */
+    bool fresh;      /* this attempt takes no pooled connection */
+    bool repeating;  /* counted in w->repeating */
+    bool answered;   /* the backend has said something in this attempt */
+    bool up_over;    /* nothing more of the request can or must be sent */
+    bool interim;    /* a 1xx is on its way to the client */
+    bool close;      /* the client's connection ends with this exchange */
+    bool relayed;    /* a final head has begun to go to the client */
     unsigned attempts, interims;
     uint64_t clocked_n; /* of the client's bytes, when its clock began */
     uint32_t answer_at; /* where the answer's head begins in u->s.in */
@@ -90,6 +92,17 @@ void xchg_down_init(struct xchg *x, struct sock *src, enum http_framing in, enum
 void xchg_clock_set(struct xchg *x);
 /* The client has sent all of its request and closed that side. */
 bool xchg_client_fin(const struct xchg *x);
+
+/* Which of x->ws->pools is to take the request (xchg_balance.c); begin and end: it has it. */
+unsigned xchg_balance(struct xchg *x);
+void xchg_balance_begin(struct xchg *x);
+void xchg_balance_end(struct xchg *x);
+/* The latency of an attempt: it begins, all of the request's body has come; it has an answer, or is
+ * lost. */
+void xchg_balance_try(struct xchg *x);
+void xchg_balance_sent(struct xchg *x);
+void xchg_balance_answer(struct xchg *x);
+void xchg_balance_lost(struct xchg *x);
 
 /* Choose a backend and begin, in XS_PICK. */
 void xchg_attempt_start(struct xchg *x);

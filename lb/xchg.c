@@ -60,6 +60,7 @@ void xchg_drop_upstream(struct xchg *x, bool reusable)
         x->u = NULL;
     }
     if (x->pool != NULL) {
+        xchg_balance_end(x);
         pool_end(x->pool);
         pool_unref(x->pool);
         x->pool = NULL;
@@ -191,6 +192,7 @@ static bool take_head(struct xchg *x)
         return relay_interim(x);
     }
     pool_good(x->pool);
+    xchg_balance_answer(x);
     if (x->answer.status >= 500)
         pool_fault(x->pool, "5xx", "");
     return relay_head(x);
@@ -239,6 +241,7 @@ static bool pump_up(struct xchg *x)
     switch (flow_pump(&x->up)) {
     case FLOW_DONE:
         x->up_over = true;
+        xchg_balance_sent(x);
         return false;
     case FLOW_YIELD:
         front_run_again(x->c);

@@ -1,25 +1,10 @@
 #include <string.h>
 
 #include "lb/core/http_edit.h"
-#include "lb/core/pick.h"
 #include "lb/core/retry.h"
 #include "lb/xchg-internal.h"
 
 /* ---- an attempt begins ---- */
-
-struct pick_arg {
-    const struct xchg *x;
-    uint64_t now_ms;
-    bool repeatable;
-};
-
-static bool usable(void *arg, unsigned i)
-{
-    const struct pick_arg *a = arg;
-    struct pool *p = a->x->ws->pools[i];
-
-    return p != a->x->avoid && pool_usable(p, a->now_ms, a->repeatable);
-}
 
 /* Files are served by the site's thread; the request counts for its service all the same. */
 const struct wservice *xchg_answerer(const struct xchg *x, const struct wservice *ws)
@@ -47,20 +32,15 @@ static void refresh_table(struct xchg *x)
 
 static void pick(struct xchg *x)
 {
-    struct pick_arg arg = {x, worker_now(x->w), http_method_idempotent(x->req.method)};
-    const struct table_service *ts;
-    unsigned i;
-
     refresh_table(x);
     if (x->ws == NULL || x->ws->ts->backends_n == 0) {
         xchg_own_unavailable(x, XC_NO_BACKEND, "503 no ready backend");
         return;
     }
-    ts = x->ws->ts;
-    i = pick_round_robin.choose(&ts->service->cursor, ts->backends_n, usable, &arg);
-    x->pool = pool_ref(x->ws->pools[i]);
+    x->pool = pool_ref(x->ws->pools[xchg_balance(x)]);
     x->avoid = NULL;
     pool_begin(x->pool);
+    xchg_balance_begin(x);
 }
 
 /* The head in the scratch area, in front of what has come of the body. */
@@ -95,6 +75,7 @@ void xchg_attempt_start(struct xchg *x)
     if (x->state != XS_PICK)
         return;
     x->attempts++;
+    xchg_balance_try(x);
     x->answered = x->up_over = x->up.sent = false;
     /* A request that must not be repeated looks before it trusts an idle connection. */
     x->u = upstream_take(x->pool, x, x->fresh, !idempotent, &refused);
@@ -187,6 +168,8 @@ void xchg_attempt_lost(struct xchg *x, enum xchg_cause cause, const char *detail
     enum retry_verdict v = may_repeat(x, cause);
 
     note_fault(x, cause, aged, detail);
+    if (!aged)
+        xchg_balance_lost(x);
     if (v == RETRY_NO) {
         answer_lost(x, cause);
         return;

@@ -1,23 +1,14 @@
 #include <string.h>
 
+#include "common/base/splitmix.h"
 #include "lb/xchg-internal.h"
-
-/* splitmix64: a walk through all 64-bit numbers in an order that looks random. */
-static uint64_t next_number(uint64_t *state)
-{
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
 
 static void make(struct xchg *x)
 {
     static const char hex[] = "0123456789abcdef";
 
     for (unsigned half = 0; half < 2; half++) {
-        uint64_t v = next_number(&x->w->id_state);
+        uint64_t v = splitmix_next(&x->w->random);
 
         for (unsigned i = 0; i < 16; i++, v >>= 4)
             x->id[x->id_n++] = hex[v & 15];

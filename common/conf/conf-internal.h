@@ -24,6 +24,8 @@ void conf_read_env_files(struct conf_reader *r, const struct ynode *n, struct co
 void conf_check(struct conf_reader *r, const struct conf *c);
 
 bool conf_name_ok(struct sv s);
+/* Do the keys of a balance section fit together? */
+bool conf_balance_ok(struct conf_reader *r, const struct ynode *n, const struct conf_balance *b);
 /* The pairs of a mapping with their values in one canonical form, but for the key `except` (NULL:
  * none) and x- keys. */
 void conf_write_pairs(const struct ynode *map, const char *except, struct conf_pairs *ret);
@@ -53,11 +55,15 @@ extern conf_read_fn conf_read_LISTEN, conf_read_UINT, conf_read_NAME, conf_read_
     conf_read_DURATION, conf_read_SIZE, conf_read_MILLI, conf_read_BOOL, conf_read_ROUTES,
     conf_read_PORT, conf_read_PORT_RANGE, conf_read_ADDRESS, conf_read_CONNECT, conf_read_HEALTH,
     conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS, conf_read_HTTP_PATH, conf_read_TCP,
-    conf_read_ROLLOUT, conf_read_SECRETS, conf_read_BACKENDS;
+    conf_read_ROLLOUT, conf_read_SECRETS, conf_read_BACKENDS, conf_read_BALANCE, conf_read_POLICY,
+    conf_read_HASH_KEY;
 
 /* Shared by the readers. */
 #define CONF_BAD(r, n, ...) conf_bad((r), (n)->line, (n)->column, __VA_ARGS__)
 bool conf_is_scalar(struct conf_reader *r, const struct conf_row *row, const struct ynode *n);
 void conf_set_str(char **dst, struct sv s);
+/* One word of a fixed set, as its number. */
+bool conf_read_word(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                    const char *const *words, size_t words_n, unsigned *ret);
 
 #endif

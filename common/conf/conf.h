@@ -73,6 +73,27 @@ struct conf_scale {
 
 enum conf_rollout { CONF_ROLLOUT_AUTO, CONF_ROLLOUT_START_FIRST, CONF_ROLLOUT_STOP_FIRST };
 
+/* The words of common/base/balance.def. */
+enum conf_policy {
+#define POLICY(sym, word, counts) CONF_POLICY_##sym,
+#include "common/base/balance.def"
+#undef POLICY
+};
+
+enum conf_hash_by { CONF_HASH_BY_ADDRESS, CONF_HASH_BY_HEADER, CONF_HASH_BY_COOKIE };
+
+struct conf_balance {
+    bool is_set; /* it stands in the file */
+    enum conf_policy policy;
+    enum conf_hash_by hash_by; /* hash */
+    char *hash_name;           /* of the header or cookie; NULL: by address */
+    uint64_t load_bound_milli; /* hash; 0: none */
+    uint64_t slow_start_ms;
+};
+
+const char *conf_policy_word(enum conf_policy p);
+const char *conf_hash_by_word(enum conf_hash_by by);
+
 enum conf_connect { CONF_CONNECT_PUBLISHED, CONF_CONNECT_DIRECT };
 
 struct conf_service {
@@ -105,6 +126,7 @@ struct conf_service {
     enum conf_connect connect;
     struct conf_health health;
     struct conf_scale scale;
+    struct conf_balance balance;
     uint64_t drain_ms; /* longest wait for requests in flight before a stop */
     enum conf_rollout rollout;
     uint64_t ready_hold_ms;

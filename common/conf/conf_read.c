@@ -4,7 +4,7 @@
 #include "common/base/mem.h"
 #include "common/conf/conf-internal.h"
 
-enum section { SECTION_TOP, SECTION_SERVICE, SECTION_HEALTH, SECTION_SCALE };
+enum section { SECTION_TOP, SECTION_SERVICE, SECTION_HEALTH, SECTION_SCALE, SECTION_BALANCE };
 
 static const struct conf_row rows[] = {
 #define CONF(section, type, key, kind, member, min, max, absent, help)                             \
@@ -200,4 +200,16 @@ bool conf_read_SCALE(struct conf_reader *r, const struct conf_row *row, const st
     if (s->max == s->min) /* nothing to decide */
         s->every_ms = 0;
     return true;
+}
+
+bool conf_read_BALANCE(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                       void *dst)
+{
+    struct conf_balance *b = dst;
+
+    b->is_set = true;
+    if (n->kind == YN_SCALAR)
+        return conf_read_POLICY(r, row, n, &b->policy);
+    read_section(r, SECTION_BALANCE, n, b);
+    return n->kind == YN_MAP && conf_balance_ok(r, n, b);
 }

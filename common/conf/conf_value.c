@@ -168,9 +168,8 @@ bool conf_read_MILLI(struct conf_reader *r, const struct conf_row *row, const st
     return read_number(r, row, n, str_to_milli, "thousandths", dst);
 }
 
-/* One word of a fixed set, as its number. */
-static bool read_word(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                      const char *const *words, size_t words_n, unsigned *ret)
+bool conf_read_word(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                    const char *const *words, size_t words_n, unsigned *ret)
 {
     char q[64], all[128] = "";
 
@@ -195,7 +194,7 @@ bool conf_read_LOG_FORMAT(struct conf_reader *r, const struct conf_row *row, con
     static const char *const words[] = {"text", "json"};
     unsigned v;
 
-    if (!read_word(r, row, n, words, ARRAY_LEN(words), &v))
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
         return false;
     *(enum log_format *)dst = (enum log_format)v;
     return true;
@@ -207,7 +206,7 @@ bool conf_read_LOG_LEVEL(struct conf_reader *r, const struct conf_row *row, cons
     static const char *const words[] = {"error", "warn", "info", "debug"};
     unsigned v;
 
-    if (!read_word(r, row, n, words, ARRAY_LEN(words), &v))
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
         return false;
     *(enum log_level *)dst = (enum log_level)v;
     return true;
@@ -219,7 +218,7 @@ bool conf_read_CONNECT(struct conf_reader *r, const struct conf_row *row, const 
     static const char *const words[] = {"published", "direct"};
     unsigned v;
 
-    if (!read_word(r, row, n, words, ARRAY_LEN(words), &v))
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
         return false;
     *(enum conf_connect *)dst = (enum conf_connect)v;
     return true;
@@ -231,7 +230,7 @@ bool conf_read_ROLLOUT(struct conf_reader *r, const struct conf_row *row, const 
     static const char *const words[] = {"auto", "start-first", "stop-first"};
     unsigned v;
 
-    if (!read_word(r, row, n, words, ARRAY_LEN(words), &v))
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
         return false;
     *(enum conf_rollout *)dst = (enum conf_rollout)v;
     return true;

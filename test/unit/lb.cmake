@@ -3,6 +3,8 @@ foreach(module asset http_date http_head http_chunk http_edit route retry wheel 
   lbctl_unit_test(lb/core/${module}_test.c lb_core)
 endforeach()
 lbctl_unit_test(lb/core/pick_test.c lb_core Threads::Threads)
+lbctl_unit_test(lb/core/cookie_test.c lb_core)
+lbctl_unit_test(lb/core/ewma_test.c lb_core)
 lbctl_unit_test(lb/core/histo_test.c lb_core)
 lbctl_unit_test(lb/core/proxy_in_test.c lb_core)
 lbctl_unit_test(lb/core/alog_line_test.c lb_core PkgConfig::JANSSON)

@@ -27,6 +27,12 @@ static bool build(const char *text, const struct table *before, struct table **r
 #define TABLE(gen, route, backends)                                                                \
     "{\"generation\":" #gen ",\"services\":[{\"name\":\"a\",\"routes\":[" route                    \
     "],\"backends\":[" backends "]}]}"
+#define HEAVY(slot, inst, weight)                                                                  \
+    "{\"slot\":" #slot ",\"instance\":\"" inst                                                     \
+    "\",\"address\":\"127.0.0.1\",\"port\":8000,\"weight\":" #weight "}"
+#define BALANCED(gen, balance, backends)                                                           \
+    "{\"generation\":" #gen ",\"services\":[{\"name\":\"a\",\"routes\":[],\"balance\":{" balance   \
+    "},\"backends\":[" backends "]}]}"
 #define ROUTE(p) "{\"prefix\":\"" p "\"}"
 
 static const struct {
@@ -56,6 +62,19 @@ static const struct {
      "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"static\":\"srv\","
      "\"backends\":[]}]}",
      "must be an absolute path, without backends"},
+    {"a policy", BALANCED(1, "\"policy\":\"hash\"", BACKEND(0, "i", 1)), NULL},
+    {"no policy", BALANCED(1, "\"policy\":\"fast\"", BACKEND(0, "i", 1)),
+     "service 'a': balance: 'fast' is no policy"},
+    {"hash by cookie",
+     BALANCED(1, "\"policy\":\"hash\",\"hash_by\":\"cookie\",\"hash_name\":\"a\"", ""), NULL},
+    {"hash by a cookie without a name",
+     BALANCED(1, "\"policy\":\"hash\",\"hash_by\":\"cookie\"", ""),
+     "'hash_name' goes with 'hash_by' header or cookie"},
+    {"hash by colour", BALANCED(1, "\"hash_by\":\"colour\"", ""), "'hash_by' must be address"},
+    {"load bound", BALANCED(1, "\"load_bound_milli\":999", ""), "must be 0 or at least 1000"},
+    {"weights", TABLE(1, ROUTE("/"), HEAVY(0, "i", 3) "," HEAVY(1, "k", 256)), NULL},
+    {"weight 0", TABLE(1, ROUTE("/"), HEAVY(0, "i", 3) "," HEAVY(1, "k", 0)),
+     "service 'a': backends: [1]: 'weight' must be from 1 to 256"},
     {"service twice",
      "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"backends\":[]},{\"name\":"
      "\"a\",\"routes\":[],\"backends\":[]}]}",
@@ -111,6 +130,69 @@ static void test_what_lives_on(void **state UNUSED)
     table_unref(three);
 }
 
+static void test_plan(void **state UNUSED)
+{
+    struct table *alike =
+        must(TABLE(1, ROUTE("/"), BACKEND(3, "x", 1) "," BACKEND(9, "y", 2)), NULL);
+    struct table *heavy = must(TABLE(1, ROUTE("/"), HEAVY(0, "x", 4) "," HEAVY(1, "y", 2)), NULL);
+    const struct pick_plan *p = &alike->services[0].balance.plan;
+
+    assert_int_equal(p->policy, PICK_ROUND_ROBIN);
+    assert_int_equal(p->n, 2);
+    assert_null(p->weights);
+    assert_null(p->order);
+    assert_int_equal(p->ids[1], 9);
+    assert_int_equal(p->slow_until_ms, 0);
+    p = &heavy->services[0].balance.plan;
+    assert_int_equal(p->weights[0], 4);
+    assert_int_equal(p->weight_max, 4);
+    assert_int_equal(p->order_n, 3);
+    table_unref(alike);
+    table_unref(heavy);
+}
+
+/* Slow is who joins others, for as long as it is in the table without a break. */
+static void test_slow_start(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *backends;
+        bool slow[2];
+    } pushes[] = {
+        {"the first", BACKEND(0, "x", 1), {false, false}},
+        {"one joins", BACKEND(0, "x", 1) "," BACKEND(1, "y", 2), {false, true}},
+        {"it stays", BACKEND(0, "x", 1) "," BACKEND(1, "y", 2), {false, true}},
+        {"the first is replaced", BACKEND(0, "z", 1) "," BACKEND(1, "y", 2), {true, true}},
+        {"another port: another backend", BACKEND(0, "z", 3) "," BACKEND(1, "y", 2), {true, true}},
+        {"all go", "", {false, false}},
+        {"they come into an empty table",
+         BACKEND(0, "z", 3) "," BACKEND(1, "y", 2),
+         {false, false}},
+    };
+    struct table *before = NULL;
+    uint64_t since = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(pushes); i++) {
+        char text[512];
+        const struct pick_plan *p;
+        struct table *t;
+
+        snprintf(text, sizeof(text), BALANCED(1, "\"slow_start_ms\":60000", "%s"),
+                 pushes[i].backends);
+        t = must(text, before);
+        p = &t->services[0].balance.plan;
+        for (unsigned k = 0; k < p->n; k++)
+            ROW_EQ_U64(pushes[i].name, p->since_ms[k] > 0, pushes[i].slow[k]);
+        if (i == 1)
+            since = p->since_ms[1];
+        if (i == 1 || i == 2)
+            assert_int_equal(p->since_ms[1], since);
+        ROW_EQ_U64(pushes[i].name, p->slow_until_ms > 0, pushes[i].slow[0] || pushes[i].slow[1]);
+        table_unref(before);
+        before = t;
+    }
+    table_unref(before);
+}
+
 static void test_page(void **state UNUSED)
 {
     struct table *t = must("{\"generation\":1,\"services\":[{\"name\":\"<b>&\\\"\",\"routes\":[],"
@@ -136,8 +218,8 @@ static void test_page(void **state UNUSED)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_build),
-        cmocka_unit_test(test_what_lives_on),
+        cmocka_unit_test(test_build), cmocka_unit_test(test_what_lives_on),
+        cmocka_unit_test(test_plan),  cmocka_unit_test(test_slow_start),
         cmocka_unit_test(test_page),
     };
 

@@ -35,6 +35,10 @@ static const struct {
     {"number for a boolean", SHAPE_SCALE, "{\"service\":\"a\",\"auto\":1}", "true or false"},
     {"optional member absent", SHAPE_SCALE, "{\"service\":\"a\"}", NULL},
     {"object for a list", SHAPE_TABLE, "{\"generation\":1,\"services\":{}}", "must be a list"},
+    {"balance", SHAPE_SERVICE,
+     SERVICE("\"backends\":[],\"balance\":{\"policy\":\"hash\",\"slow_start_ms\":10}"), NULL},
+    {"balance, with its place", SHAPE_SERVICE,
+     SERVICE("\"backends\":[],\"balance\":{\"policy\":1}"), "balance: policy: must be a string"},
     {"list of strings with a number", SHAPE_SERVICE,
      SERVICE("\"backends\":[],\"count_ignore\":[\"/x\",2]"), "count_ignore: [1]: must be a string"},
 };
