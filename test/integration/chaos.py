@@ -164,6 +164,7 @@ class Chaos:
             world.begin(self.stack)
         self.thief = None
         self.doomed = set()  # ids that must go
+        self.known = set()   # short ids of all our containers, past ones too
 
     # ---- faults ----
 
@@ -402,7 +403,12 @@ class Chaos:
             raise Violation(f"not as declared within {BOUND_S} s after {what}: {last[0]} ({e})") from None
 
     def strangers(self, records):
-        return [r for r in records if r.instance is not None and r.instance not in self.world.instances()]
+        """Answers by anything that is no container of ours."""
+        named = {r.instance for r in records if r.instance is not None}
+        unknown = named - self.known
+        if unknown:
+            self.known |= self.world.instances()
+        return [r for r in records if r.instance in named - self.known]
 
     def close(self):
         if self.thief:
@@ -471,7 +477,7 @@ def run(args):
                 done += 1
                 if done % 50 == 0:
                     print(f"{done} faults in {time.monotonic() - begin:.0f} s", flush=True)
-        late = [r for r in traffic.failures() if r.begin > chaos.quiet]
+        late = traffic.failures()
         if late or chaos.strangers(traffic.records):
             raise Violation(f"after the last fault: {late} {chaos.strangers(traffic.records)}")
     except BaseException:
@@ -503,9 +509,9 @@ def one(chaos, traffic, tally, kind, may_err, args):
     # Requests that began before all was well again may still be under way: they belong to this fault.
     known = time.monotonic()
     until(lambda: sum(1 for r in traffic.records[-200:] if r.begin > known) >= args.clients, 60, "requests after it")
-    chaos.quiet = known
-    records = [r for r in traffic.records if r.begin <= known or r.error]
-    del traffic.records[:len(records)]
+    taken = len(traffic.records)  # the clients go on appending
+    records = traffic.records[:taken]
+    del traffic.records[:taken]
     errors = [r for r in records if not 200 <= r.status < 300]
     tally.add(kind, len(records), len(errors), seconds)
     strangers = chaos.strangers(records)
