@@ -1,5 +1,6 @@
 """A virtual program: what a container of the fake engine runs. It behaves as test/integration/app/misbehave.c does, so
-that a test can run on either engine; each answer carries the container's short id and its instance token."""
+that a test can run on either engine; each answer carries the container's short id and its instance token. It alone has
+MIS_HEALTHY_AFTER_MS (health checks fail for so long) and the mode "sick" (only health checks fail)."""
 import asyncio
 import socket
 import time
@@ -19,7 +20,10 @@ class Program:
         self.paused.set()  # set: runs
         self.servers, self.visitors, self.tasks = [], set(), set()
         self.in_flight = self.requests = self.probes = self.late = self.open_at_term = 0
-        self.term_at = self.last_end = self.first_late = None
+        self.term_at = self.last_end = None
+        self.began = time.monotonic()
+        self.first_good = self.first_request = self.first_bad = None  # answers to probes, and the first arrival
+        self.after_bad = 0  # arrivals more than a second after the first bad answer
         self.over = False
 
     async def start(self):
@@ -113,7 +117,8 @@ class Program:
     # ---- what it answers ----
 
     def facts(self):
-        return {"requests": self.requests, "probes": self.probes, "late": self.late, "in_flight": self.in_flight,
+        return {"first_good": self.first_good, "first_request": self.first_request, "first_bad": self.first_bad,
+                "after_bad": self.after_bad, "requests": self.requests, "probes": self.probes, "late": self.late, "in_flight": self.in_flight,
                 "term_at": self.term_at, "last_end": self.last_end, "open_at_term": self.open_at_term,
                 "mode": self.mode}
 
@@ -132,9 +137,14 @@ class Program:
             return None
         if self.mode == "slow":
             wait += 1.5
-        if self.mode == "fail" or (self.mode == "sick" and path.endswith("/_health")):
+        health = path.endswith("/_health")
+        unripe = time.monotonic() - self.began < int(self.env.get("MIS_HEALTHY_AFTER_MS", "0")) / 1000
+        if self.mode == "fail" or (health and (self.mode == "sick" or unripe)):
+            if health and self.first_good is not None:
+                self.first_bad = self.first_bad or time.monotonic()
             return 500, b"told to fail\n", wait, None
-        if path.endswith("/_health"):
+        if health:
+            self.first_good = self.first_good or time.monotonic()
             return 200, b"", wait, None
         if path.endswith("/_crash"):
             return 200, b"", wait, lambda: self.set_mode("fail")
@@ -231,6 +241,8 @@ class Visitor(asyncio.Protocol):
         else:
             self.user = True
             p.requests += 1
+            p.first_request = p.first_request or time.monotonic()
+            p.after_bad += p.first_bad is not None and time.monotonic() - p.first_bad > 1
             if p.term_at is not None:
                 p.late += 1
         close = b"connection: close" in low or words[2] == b"HTTP/1.0"
