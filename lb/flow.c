@@ -244,7 +244,7 @@ enum flow_result flow_pump(struct flow *f)
             return FLOW_DONE;
         if (round >= ROUNDS_MAX)
             return FLOW_YIELD;
-        if (!f->src->rd && !f->src->eof) {
+        if (!sock_may_read(f->src)) {
             f->waits_src = true;
             return FLOW_BLOCKED;
         }

@@ -38,7 +38,7 @@ void sock_close(struct sock *s)
     event_del(&s->ev);
     close(s->fd);
     s->fd = -1;
-    s->rd = s->wr = false;
+    s->rd = s->wr = s->unsure = false;
     s->dead = s->w_dead = true;
     s->deadline_ms = 0;
     wheel_clear(&s->w->wheel, &s->clock);
@@ -109,8 +109,9 @@ enum sock_result sock_read(struct sock *s)
         return SOCK_ERR;
     if (s->eof)
         return SOCK_EOF;
-    if (!s->rd)
+    if (!sock_may_read(s))
         return SOCK_AGAIN;
+    s->unsure = false;
     do
         n = recv(s->fd, s->in + s->in_end, room, 0);
     while (n < 0 && errno == EINTR);
@@ -118,9 +119,12 @@ enum sock_result sock_read(struct sock *s)
         s->in_end += (uint32_t)n;
         s->filled = (size_t)n == room;
         /* A short read has drained the socket; what comes later raises a new edge. But an end that
-         * was announced already raises none. */
-        if (!s->filled && !s->fin)
+         * was announced already raises none, and libevent reports a reset (EPOLLERR) as nothing but
+         * readiness: who needs more reads once again before it waits. */
+        if (!s->filled && !s->fin) {
             s->rd = false;
+            s->unsure = true;
+        }
         return SOCK_OK;
     }
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {

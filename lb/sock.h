@@ -29,6 +29,8 @@ struct sock {
     bool dead;   /* a read failed: nothing more comes */
     bool w_dead; /* a write failed; what the peer had said before may still be read */
     bool filled; /* the last read took all the room there was: a larger buffer pays */
+    bool
+        unsure; /* the last read was short, and whether more or the end follows was not looked at */
     char *in;
     uint32_t in_cap, in_at, in_end;
     uint64_t deadline_ms;            /* 0: none */
@@ -52,6 +54,13 @@ void sock_drop_buffer(struct sock *s);
 /* Make room behind in_end while in[from..in_end) must stay: *from becomes 0. false: out of memory,
  * or all of the larger buffer is in use. */
 bool sock_make_room(struct sock *s, uint32_t *from);
+/* Is it worth a try to read? Who waits for more must have asked: a reset is announced like bytes,
+ * and only once. */
+static inline bool sock_may_read(const struct sock *s)
+{
+    return s->rd || s->unsure || s->eof;
+}
+
 /* Read into the free end of the buffer, which must not be empty. */
 enum sock_result sock_read(struct sock *s);
 /* Write; *ret_n bytes were taken. SOCK_AGAIN: not all. */

@@ -283,7 +283,7 @@ void upstream_give(struct upstream *u, bool reusable)
         upstream_close(u);
         return;
     }
-    u->s.rd = false;
+    u->s.rd = u->s.unsure = false;
     sock_drop_buffer(&u->s);
     list_push_front(&p->idle, &u->node);
     p->idle_n++;

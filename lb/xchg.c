@@ -215,7 +215,7 @@ static bool read_head(struct xchg *x)
             xchg_attempt_lost(x, XC_BAD_ANSWER, http_fault_text(x->answer.fault));
             return true;
         }
-        if (!s->rd && !s->eof)
+        if (!sock_may_read(s))
             return false;
         if (!sock_want_buffer(s, WORKER_SMALL) || !sock_make_room(s, &x->answer_at)) {
             xchg_attempt_lost(x, XC_BAD_ANSWER, "header section is too long");

@@ -15,3 +15,7 @@ set_tests_properties(integration/lbd_trust PROPERTIES LABELS proxy TIMEOUT 60
 add_test(NAME integration/lbd_clocks COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/lbd_clocks_test.py)
 set_tests_properties(integration/lbd_clocks PROPERTIES LABELS proxy TIMEOUT 60
   ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+# resets right behind some bytes
+add_test(NAME integration/lbd_reset COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/lbd_reset_test.py)
+set_tests_properties(integration/lbd_reset PROPERTIES LABELS proxy TIMEOUT 300
+  ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")

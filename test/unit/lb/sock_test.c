@@ -1,5 +1,10 @@
 #include "test/unit/unit.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "common/base/macros.h"
 #include "lb/sock.h"
 #include "lb/worker.h"
@@ -84,11 +89,73 @@ static void test_bound(void **state UNUSED)
     worker_end(&w);
 }
 
+/* A connected pair over loopback. */
+static void connect_pair(int *ret_ours, int *ret_theirs)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(a);
+    int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(l, (struct sockaddr *)&a, n), 0);
+    assert_int_equal(listen(l, 1), 0);
+    assert_int_equal(getsockname(l, (struct sockaddr *)&a, &n), 0);
+    *ret_theirs = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(*ret_theirs, (struct sockaddr *)&a, n), 0);
+    *ret_ours = accept4(l, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_true(*ret_ours >= 0);
+    close(l);
+}
+
+/* What the peer did after its bytes, before they were read; and what the reads must say. */
+static const struct {
+    const char *name;
+    bool ends, resets;
+    short what; /* as libevent reports it: a reset is EPOLLERR, which has no flag of its own */
+    enum sock_result then;
+} ends[] = {
+    {"nothing", false, false, EV_READ | EV_WRITE, SOCK_AGAIN},
+    {"an end", true, false, EV_READ | EV_WRITE | EV_CLOSED, SOCK_EOF},
+    {"a reset", true, true, EV_READ | EV_WRITE, SOCK_ERR},
+};
+
+static void test_what_follows_a_short_read(void **state UNUSED)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+        struct linger hard = {.l_onoff = 1, .l_linger = 0};
+        struct sock s = {0};
+        struct worker w;
+        int theirs;
+
+        worker_begin(&w);
+        s.w = &w;
+        connect_pair(&s.fd, &theirs);
+        assert_int_equal(write(theirs, "hello", 5), 5);
+        if (ends[i].resets)
+            setsockopt(theirs, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+        if (ends[i].ends)
+            close(theirs);
+        sock_note(&s, ends[i].what);
+        ROW_EQ_U64(ends[i].name, sock_want_buffer(&s, WORKER_SMALL), true);
+        ROW_EQ_U64(ends[i].name, sock_read(&s), SOCK_OK);
+        ROW_EQ_U64(ends[i].name, s.in_end, 5);
+        ROW_EQ_U64(ends[i].name, sock_may_read(&s), true); /* who needs more looks again */
+        ROW_EQ_U64(ends[i].name, sock_read(&s), ends[i].then);
+        if (ends[i].then == SOCK_AGAIN) {
+            ROW_EQ_U64(ends[i].name, sock_may_read(&s), false);
+            close(theirs);
+        }
+        sock_drop_buffer(&s);
+        close(s.fd);
+        worker_end(&w);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_want),
         cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_what_follows_a_short_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
