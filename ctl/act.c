@@ -222,8 +222,9 @@ static void do_stop(struct act *a, struct place *p)
 {
     uint64_t grace = p->s.cause == SLOT_SICK ? 0 : p->service->c->stop_grace_ms;
     json_t *inputs =
-        json_pack("{s:s, s:s, s:I, s:I}", "container", p->s.cur.id, "instance", p->s.cur.token,
-                  "grace_ms", (json_int_t)grace, "receipt", (json_int_t)p->receipt);
+        json_pack("{s:s, s:s, s:I, s:I, s:I}", "container", p->s.cur.id, "instance", p->s.cur.token,
+                  "grace_ms", (json_int_t)grace, "receipt", (json_int_t)p->receipt, "stop_ms",
+                  (json_int_t)loop_now_ms(a->c->loop));
 
     ledger_note(a->c->ledger,
                 &(struct ledger_entry){LEDGER_STOP, REASON_STOP, p->service->c->name, (int)p->index,

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "ctl/ctl.h"
@@ -134,14 +133,6 @@ static struct place *place_of(const struct drain *d)
     return NULL;
 }
 
-/* A monotonic time of this boot as a time of day. */
-static uint64_t wall_of(const struct drain *d, uint64_t mono_ms)
-{
-    uint64_t now = loop_now_ms(d->link->c->loop);
-
-    return mono_ms == 0 || mono_ms > now ? 0 : clock_wall_ms() - (now - mono_ms);
-}
-
 /* lbd's receipt, or the lack of one, is what a stop stands on. */
 static void note_receipt(const struct drain *d, const json_t *body, const char *why)
 {
@@ -150,7 +141,7 @@ static void note_receipt(const struct drain *d, const json_t *body, const char *
     uint64_t seq;
     json_t *inputs =
         json_pack("{s:s, s:b, s:I, s:I}", "instance", d->token, "drained", drained, "limit_ms",
-                  (json_int_t)d->limit_ms, "acked_ms", (json_int_t)wall_of(d, d->acked_ms));
+                  (json_int_t)d->limit_ms, "acked_ms", (json_int_t)d->acked_ms);
 
     if (body != NULL)
         (void)json_object_update_new(
@@ -161,8 +152,8 @@ static void note_receipt(const struct drain *d, const json_t *body, const char *
                       "in_flight", (json_int_t)proto_uint(body, "in_flight", 0), "after_mark",
                       (json_int_t)proto_uint(body, "after_mark", 0), "took_ms",
                       (json_int_t)proto_uint(body, "took_ms", 0), "mark_ms",
-                      (json_int_t)wall_of(d, proto_uint(body, "mark_ms", 0)), "zero_ms",
-                      (json_int_t)wall_of(d, proto_uint(body, "zero_ms", 0))));
+                      (json_int_t)proto_uint(body, "mark_ms", 0), "zero_ms",
+                      (json_int_t)proto_uint(body, "zero_ms", 0)));
     seq = ledger_note(d->link->c->ledger,
                       &(struct ledger_entry){LEDGER_DRAIN,
                                              drained ? REASON_DRAINED : REASON_DRAIN_FORCED,

@@ -203,10 +203,11 @@ static void save(struct link *l, const struct table *t)
 
 static void push_done(struct link *l, struct push *p)
 {
+    /* The mark first: it is not later than the moment when ctld hears of it. */
+    drain_book_mark(l->drains, p->id, clock_mono_ms());
     chan_answer(p->ask, json_pack("{s:I}", "generation", (json_int_t)p->table->generation));
     table_unref(l->current);
     l->current = table_ref(p->table);
-    drain_book_mark(l->drains, p->id, clock_mono_ms());
     log_debug("table in use", "generation=%" PRIu64, p->table->generation);
     save(l, p->table);
     list_unlink(&p->node);

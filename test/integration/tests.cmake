@@ -44,7 +44,7 @@ set_tests_properties(integration/scenario-realtime PROPERTIES
   LABELS scenario-realtime TIMEOUT 600 SKIP_RETURN_CODE 77 COST 1000
   ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
 
-foreach(part lbd acts runtime fake)
+foreach(part lbd acts runtime fake receipts)
   include(${CMAKE_CURRENT_SOURCE_DIR}/integration/${part}.cmake OPTIONAL)
 endforeach()
 
