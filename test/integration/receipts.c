@@ -293,10 +293,12 @@ static void rt_test_create(struct runtime *rt, const struct rt_spec *s, rt_creat
     op_new(b, arg)->created = done;
 }
 
-static void rt_test_start(struct runtime *rt, const char *id, rt_start_fn *done, void *arg)
+static void rt_test_start(struct runtime *rt, const struct conf_service *service, const char *id,
+                          rt_start_fn *done, void *arg)
 {
     struct box *b = box_of(id);
 
+    (void)service;
     (void)rt;
     b->http = evhttp_new(loop_base(t.loop));
     evhttp_set_gencb(b->http, on_request, b);
