@@ -15,6 +15,7 @@
 #include "common/conf/conf.h"
 #include "common/ev/loop.h"
 #include "ctl/ctl.h"
+#include "ctl/process_run.h"
 #include "ctl/store.h"
 #include "ctl/sweep.h"
 
@@ -39,7 +40,11 @@ static const char usage[] =
     "\n"
     "SIGHUP reads FILE anew; SIGTERM ends ctld, the instances go on running. See ctld(8).\n";
 
+enum { RUNTIME_NAME_MAX = 64 };
 enum { OPT_RUN_DIR = 256, OPT_STATE_DIR, OPT_REMOVE };
+
+/* What the child of the process runtime is called with; for nobody else. */
+static const char run_instance[] = "--run-instance";
 
 /* False: *ret_code is the exit code. */
 static bool parse(int argc, char **argv, struct options *o, int *ret_code)
@@ -89,6 +94,62 @@ static bool parse(int argc, char **argv, struct options *o, int *ret_code)
         return false;
     }
     return true;
+}
+
+static const char *state_dir(const struct conf *conf, const struct options *o)
+{
+    return o->state_dir != NULL ? o->state_dir : conf->state_dir;
+}
+
+/* Without an engine's socket and with a command for everything, `auto` means processes. */
+static bool would_be_process(const struct conf *conf)
+{
+    static const char unix_scheme[] = "unix://";
+
+    if (strncmp(conf->docker, unix_scheme, strlen(unix_scheme)) != 0 ||
+        access(conf->docker + strlen(unix_scheme), F_OK) == 0)
+        return false;
+    for (size_t i = 0; i < conf->services_n; i++) {
+        const struct conf_service *s = &conf->services[i];
+
+        if (s->static_dir == NULL && s->backends.n == 0 && s->command.n == 0 &&
+            s->entrypoint.n == 0)
+            return false;
+    }
+    return true;
+}
+
+/* `auto` is decided once: an engine that is away later must not make another runtime of it. */
+static const struct runtime_ops *decide_auto(const struct conf *conf, const struct options *o)
+{
+    AUTO(mem_freep) char *path = mem_printf("%s/runtime", state_dir(conf, o));
+    AUTO(mem_freep) char *text = NULL;
+    const struct runtime_ops *ops = would_be_process(conf) ? &runtime_process : &runtime_docker;
+    struct err e;
+    size_t n = 0;
+
+    if (file_read(path, RUNTIME_NAME_MAX, &text, &n, NULL))
+        return strcmp(text, runtime_process.name) == 0 ? &runtime_process : &runtime_docker;
+    if (!file_mkdir_p(state_dir(conf, o), 0755, &e) ||
+        !file_write_atomic(path, ops->name, strlen(ops->name), 0644, &e))
+        log_warn("runtime not remembered", "reason=\"%s\"", e.msg);
+    return ops;
+}
+
+static const struct runtime_ops *runtime_of(const struct conf *conf, const struct options *o)
+{
+    if (conf->runtime == CONF_RUNTIME_AUTO)
+        return decide_auto(conf, o);
+    return conf->runtime == CONF_RUNTIME_PROCESS ? &runtime_process : &runtime_docker;
+}
+
+/* The option's directory is where the process runtime keeps its instances, too. */
+static void take_state_dir(struct conf *conf, const struct options *o)
+{
+    if (o->state_dir == NULL)
+        return;
+    mem_free(conf->state_dir);
+    conf->state_dir = mem_strdup(o->state_dir);
 }
 
 static struct conf *load(const char *path)
@@ -145,9 +206,9 @@ static bool serve_one(struct server *s, const struct conf *conf, const struct op
 {
     struct ctl_options co = {
         .conf = conf,
-        .runtime = &runtime_docker,
+        .runtime = runtime_of(conf, o),
         .run_dir = o->run_dir != NULL ? o->run_dir : conf->run_dir,
-        .state_dir = o->state_dir != NULL ? o->state_dir : conf->state_dir,
+        .state_dir = conf->state_dir,
         .loads = loads,
         .on_next = on_next,
         .arg = s,
@@ -177,6 +238,7 @@ static bool serve(struct loop *l, struct conf **conf, const struct options *o, s
     while (ok && s.next != NULL && !s.ends) {
         conf_free(*conf);
         *conf = MOVE(s.next);
+        take_state_dir(*conf, o);
         log_init("ctld", (*conf)->log_format, (*conf)->log_level);
         ok = serve_one(&s, *conf, o, ++loads, e);
     }
@@ -196,9 +258,9 @@ static bool remove_all(struct loop *l, const struct conf *conf, const struct opt
         return false;
     if (!file_lock(lock, &fd, e))
         return err_wrap(e, "stop ctld first, it would start them again");
-    ok = sweep(l, conf, &runtime_docker, e);
+    ok = sweep(l, conf, runtime_of(conf, o), e);
     if (ok)
-        store_forget(o->state_dir != NULL ? o->state_dir : conf->state_dir);
+        store_forget(conf->state_dir);
     close(fd);
     return ok;
 }
@@ -213,11 +275,14 @@ int main(int argc, char **argv)
     int code = 0;
     bool ok;
 
+    if (argc == 3 && strcmp(argv[1], run_instance) == 0)
+        return process_run(argv[2]);
     if (!parse(argc, argv, &o, &code))
         return code;
     conf = load(o.conf);
     if (conf == NULL)
         return EX_CONFIG;
+    take_state_dir(conf, &o);
     log_init("ctld", conf->log_format, conf->log_level);
     ok = loop_new(&l, &e) &&
          (o.remove_instances ? remove_all(l, conf, &o, &e) : serve(l, &conf, &o, &e));

@@ -9,7 +9,8 @@
 #include "ctl/ctl.h"
 
 /* Where instances, sockets and memory are: another project, so to speak. */
-static const char *const identity[] = {"project", "network", "docker", "run_dir", "state_dir"};
+static const char *const identity[] = {"project", "network", "docker",
+                                       "runtime", "run_dir", "state_dir"};
 /* What ctld itself reads of the top of the file; the rest is lbd's, which reads it when it starts.
  */
 static const char *const own[] = {"log_format", "log_level"};

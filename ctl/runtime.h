@@ -8,8 +8,8 @@
 #include "common/conf/conf.h"
 #include "common/ev/loop.h"
 
-/* What runs instances. One operations record; today `docker` (ctl/docker*.c), later process and
- * swarm.
+/* What runs instances. One operations record; `docker` (ctl/docker*.c) and `process`
+ * (ctl/process*.c), later swarm.
  *
  * All calls are asynchronous: `done` is called exactly once, never from within the call itself, on
  * the loop's thread, at the latest when the call's deadline passes. A failed call says whether the
@@ -111,6 +111,6 @@ struct runtime_ops {
                    void *arg); /* forced; anonymous volumes too */
 };
 
-extern const struct runtime_ops runtime_docker;
+extern const struct runtime_ops runtime_docker, runtime_process;
 
 #endif

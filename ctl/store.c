@@ -82,10 +82,14 @@ static void on_store_timer(void *arg) /* timer */
 
 void store_forget(const char *state_dir)
 {
-    AUTO(mem_freep) char *path = mem_printf("%s/ctl.json", state_dir);
+    static const char *const files[] = {"ctl.json", "runtime"};
 
-    if (unlink(path) < 0 && errno != ENOENT)
-        log_warn("saved state not removed", "path=%s reason=\"%s\"", path, strerror(errno));
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        AUTO(mem_freep) char *path = mem_printf("%s/%s", state_dir, files[i]);
+
+        if (unlink(path) < 0 && errno != ENOENT)
+            log_warn("saved state not removed", "path=%s reason=\"%s\"", path, strerror(errno));
+    }
 }
 
 struct store *store_new(struct ctl *c, const char *state_dir)

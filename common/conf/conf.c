@@ -216,5 +216,5 @@ bool conf_service_may_surge(const struct conf_service *s)
     for (size_t i = 0; i < s->volumes.n; i++)
         if (is_written(s->volumes.v[i]))
             return false;
-    return s->routes.n > 0 && s->image != NULL;
+    return s->routes.n > 0 && s->static_dir == NULL && s->backends.n == 0;
 }

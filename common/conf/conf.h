@@ -71,6 +71,8 @@ struct conf_scale {
     struct conf_strs ignore;
 };
 
+enum conf_runtime { CONF_RUNTIME_AUTO, CONF_RUNTIME_DOCKER, CONF_RUNTIME_PROCESS };
+
 enum conf_rollout { CONF_ROLLOUT_AUTO, CONF_ROLLOUT_START_FIRST, CONF_ROLLOUT_STOP_FIRST };
 
 /* The words of common/base/balance.def. */
@@ -142,6 +144,7 @@ struct conf {
     char *project;    /* names and labels of everything we create begin with it; two ctlds on one
                          engine need two */
     char *run_dir, *state_dir;
+    enum conf_runtime runtime;
     char *docker;  /* unix:///var/run/docker.sock or http://HOST:PORT */
     char *network; /* name of the engine's network that all instances join; default: the project */
     enum log_format log_format;

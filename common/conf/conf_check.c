@@ -59,6 +59,26 @@ static void check_no_instances(struct conf_reader *r, const struct conf_service 
             s->name);
 }
 
+/* Can an instance be made at all? */
+static void check_program(struct conf_reader *r, const struct conf *c, const struct conf_service *s)
+{
+    bool commanded = s->command.n > 0 || s->entrypoint.n > 0;
+
+    if (c->runtime == CONF_RUNTIME_PROCESS && !commanded)
+        BAD_SERVICE(r, s,
+                    "service '%s' has no command; with 'runtime: process' add 'command: [/PATH/OF/"
+                    "PROGRAM]'",
+                    s->name);
+    if (c->runtime == CONF_RUNTIME_PROCESS && s->volumes.n > 0)
+        BAD_SERVICE(r, s,
+                    "service '%s' has volumes; with 'runtime: process' remove them: the program "
+                    "sees the files of this host",
+                    s->name);
+    if (c->runtime == CONF_RUNTIME_DOCKER && s->image == NULL)
+        BAD_SERVICE(r, s, "service '%s' has no image; with 'runtime: docker' add 'image: NAME:TAG'",
+                    s->name);
+}
+
 static void check_ports_of(struct conf_reader *r, const struct conf_service *s)
 {
     unsigned ports =
@@ -244,10 +264,12 @@ void conf_check(struct conf_reader *r, const struct conf *c)
     for (size_t i = 0; i < c->services_n; i++) {
         const struct conf_service *s = &c->services[i];
 
-        if (s->static_dir != NULL || s->backends.n > 0)
+        if (s->static_dir != NULL || s->backends.n > 0) {
             check_no_instances(r, s);
-        else
+        } else {
+            check_program(r, c, s);
             check_ports_of(r, s);
+        }
         check_port_overlaps(r, c, i);
         check_routes(r, c, i);
         check_dependencies(r, c, s);

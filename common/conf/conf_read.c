@@ -119,6 +119,19 @@ bool conf_name_ok(struct sv s)
     return ok;
 }
 
+static void need_something(struct conf_reader *r, const struct conf_service *s)
+{
+    char q[64];
+
+    if (s->image == NULL && s->static_dir == NULL && s->backends.n == 0 && s->command.n == 0 &&
+        s->entrypoint.n == 0)
+        conf_bad(
+            r, s->line, 3,
+            "service '%s' has no image; add 'image: NAME:TAG' (or 'static: /DIR' for files, or "
+            "'backends: [ADDRESS:PORT]' for servers that others run)",
+            str_quote(sv_of(s->name), q, sizeof(q)));
+}
+
 bool conf_read_SERVICES(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                         void *dst)
 {
@@ -150,12 +163,7 @@ bool conf_read_SERVICES(struct conf_reader *r, const struct conf_row *row, const
         read_section(r, SECTION_SERVICE, p->value, s);
         conf_write_pairs(p->value, NULL, &s->written);
         conf_read_env_files(r, p->value, s);
-        if (s->image == NULL && s->static_dir == NULL && s->backends.n == 0)
-            conf_bad(
-                r, p->key->line, p->key->column,
-                "service '%s' has no image; add 'image: NAME:TAG' (or 'static: /DIR' for files, or "
-                "'backends: [ADDRESS:PORT]' for servers that others run)",
-                str_quote(p->key->text, q, sizeof(q)));
+        need_something(r, s);
     }
     return true;
 }

@@ -224,6 +224,18 @@ bool conf_read_CONNECT(struct conf_reader *r, const struct conf_row *row, const 
     return true;
 }
 
+bool conf_read_RUNTIME(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                       void *dst)
+{
+    static const char *const words[] = {"auto", "docker", "process"};
+    unsigned v;
+
+    if (!read_word(r, row, n, words, ARRAY_LEN(words), &v))
+        return false;
+    *(enum conf_runtime *)dst = (enum conf_runtime)v;
+    return true;
+}
+
 bool conf_read_ROLLOUT(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                        void *dst)
 {
