@@ -91,12 +91,25 @@ static bool set(struct env *v, const struct env_row *r, const char *value, struc
     return false;
 }
 
-static bool read_all(struct env *v, char *const *list, struct err *e)
+/* PORT, which whoever starts us as a plain process sets, is the port's default. */
+static bool set_defaults(struct env *v, char *const *list, struct err *e)
 {
+    static const char port[] = "PORT=";
+
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!set(v, &rows[i], rows[i].def, e))
             return false;
     }
+    for (; *list != NULL; list++)
+        if (strncmp(*list, port, strlen(port)) == 0)
+            return set(v, find(v->prefix, sv_of("PORT")), *list + strlen(port), e);
+    return true;
+}
+
+static bool read_all(struct env *v, char *const *list, struct err *e)
+{
+    if (!set_defaults(v, list, e))
+        return false;
     for (; *list != NULL; list++) {
         const struct env_row *r;
         const char *value;

@@ -37,10 +37,13 @@ static json_t *build_backends(const struct service *s)
         uint16_t port = 0;
         const char *host = model_backend_host(p, &port);
 
+        unsigned weight = model_is_fixed(s) ? s->c->backends.v[i].weight : 1;
+
         if (in_table(p))
-            (void)json_array_append_new(backends, json_pack("{s:i, s:s, s:s, s:i}", "slot", (int)i,
-                                                            "instance", p->s.cur.token, "address",
-                                                            host, "port", (int)port));
+            (void)json_array_append_new(backends,
+                                        json_pack("{s:i, s:s, s:s, s:i, s:i}", "slot", (int)i,
+                                                  "instance", p->s.cur.token, "address", host,
+                                                  "port", (int)port, "weight", (int)weight));
     }
     return backends;
 }

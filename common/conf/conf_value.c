@@ -230,7 +230,7 @@ bool conf_read_RUNTIME(struct conf_reader *r, const struct conf_row *row, const 
     static const char *const words[] = {"auto", "docker", "process"};
     unsigned v;
 
-    if (!read_word(r, row, n, words, ARRAY_LEN(words), &v))
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
         return false;
     *(enum conf_runtime *)dst = (enum conf_runtime)v;
     return true;

@@ -3,6 +3,7 @@ import atexit
 import ctypes
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -171,9 +172,11 @@ class Stack:
 
     The dictionaries override keys of the service (scale, health, drain, environment, ...)."""
 
-    def __init__(self, app=None, acts=None, extra="", workers=4, listen=None, host_first=None, docker=None, users=None):
+    def __init__(self, app=None, acts=None, extra="", workers=4, listen=None, host_first=None, docker=None, users=None,
+                 runtime="docker"):
         global _count
         _count += 1
+        self.runtime = runtime
         self.project = f"lbt-{os.getpid()}-{_count}"
         self.dir = tempfile.mkdtemp(prefix=self.project + ".", dir="/tmp")
         os.chmod(self.dir, 0o755)
@@ -209,6 +212,7 @@ class Stack:
             run_dir: {self.run_dir}
             state_dir: {self.state_dir}
             docker: unix://{self.docker}
+            runtime: {self.runtime}
             log_level: debug
             services:
             """)
@@ -224,6 +228,9 @@ class Stack:
                 "scale": "{ min: 1, max: 10, every: 10m, per: 20, ignore: [/api/v1/_health, /api/v1/_crash] }",
                 "drain": "10s",
             }
+            if self.runtime == "process":
+                keys.pop("volumes")
+                keys["image"], keys["command"] = None, f"[{program('misbehave')}]"
             text += service_text("app", {**keys, **app})
         if acts is not None:
             self.password_file = self.dir + "/postgres-password"
@@ -258,6 +265,8 @@ class Stack:
                 "scale": "{ min: 1, max: 10, every: 10m, per: 20, ignore: [/api/v1/_health, /api/v1/_crash] }",
                 "drain": "30s",
             }
+            if self.runtime == "process":
+                text = self._as_processes(text, keys)
             text += service_text("acts", {**keys, **acts})
         if users is not None:
             keys = {
@@ -275,11 +284,63 @@ class Stack:
                 "scale": "{ min: 1, max: 1 }",
                 "drain": "5s",
             }
+            if self.runtime == "process":
+                self._as_process(keys, "users", "USERS")
             text += service_text("users", {**keys, **users})
         for word, value in (("@PORTS@", f"{self.other_first}-{self.other_first + 9}"), ("@LOG@", self.log_dir),
                             ("@IMAGE@", app_image() if "@IMAGE@" in extra else "")):
             extra = extra.replace(word, value)
         return text + textwrap.indent(textwrap.dedent(extra), "  ")
+
+    def _as_process(self, keys, name, prefix):
+        keys["image"], keys["command"] = None, f"[{program(name)}]"
+        keys.pop("volumes")
+        users = f"http://127.0.0.1:{self.users_port}/api/v1/users" if "users/api" in keys["environment"] else ""
+        keys["environment"] = (
+            f"{{ {prefix}_DB_HOST: 127.0.0.1, {prefix}_DB_PORT: {self.db_port}, {prefix}_DB_USER: app, "
+            f"{prefix}_DB_NAME: app, {prefix}_DB_PASSWORD_FILE: {self.password_file}"
+            + (f', ACTS_USERS_URL: "{users}" }}' if prefix == "ACTS" else " }"))
+        keys.pop("mem_limit", None)
+
+    def _as_processes(self, text, keys):
+        """The text so far with a private PostgreSQL in place of the container, and acts' keys for a process."""
+        self.db_port = self.ports.first + 39
+        head = text[:text.index("  postgres:")]
+        self._as_process(keys, "acts", "ACTS")
+        return head + service_text("postgres", {
+            "command": f"[{SOURCE}/deploy/images/postgres/entrypoint.sh, -p, \"{self.db_port}\", -c, "
+                       f"listen_addresses=127.0.0.1, -c, unix_socket_directories={self.dir}/pg]",
+            "environment": f"{{ POSTGRES_USER: app, POSTGRES_DB: app, PGDATA: {self.dir}/pg, "
+                           f"POSTGRES_PASSWORD_FILE: {self.password_file} }}",
+            "stop_signal": "SIGINT",
+            "stop_grace_period": "30s",
+            "port": str(self.db_port),
+            "health": "{ tcp: true, interval: 1s, timeout: 1s, fall: 5, start_period: 60s }",
+        })
+
+    def instances(self, service):
+        """Process runtime: {id: (meta, pid or None)} as its directories say."""
+        found = {}
+        base = self.state_dir + "/instances"
+        for i in os.listdir(base):
+            try:
+                with open(f"{base}/{i}/meta.json", encoding="utf-8") as f:
+                    meta = json.load(f)
+                with open(f"{base}/{i}/pid", encoding="ascii") as f:
+                    pid = int(f.read().split()[0])
+            except OSError:
+                pid = None
+            if not i.startswith(".") and meta["service"] == service:
+                found[i] = (meta, pid)
+        return found
+
+    def remove_instances(self):
+        """Process runtime: what a test leaves behind is no container that could be found by its label."""
+        for d in self.daemons:
+            if d.name == "ctld" and d.alive():
+                d.stop()
+        subprocess.run([program("ctld"), "--config", self.config, "--remove-instances"], timeout=120, check=False,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def write_config(self, text):
         with open(self.config, "w", encoding="utf-8") as f:
@@ -320,9 +381,12 @@ class Stack:
         atexit.unregister(self.close)
         self._drop_cli()
         bad = self._end_daemons()
-        for cid in self.foreign:
-            engine.remove(cid)
-        engine.clean(self.project)
+        if self.runtime == "process":
+            self.remove_instances()
+        else:
+            for cid in self.foreign:
+                engine.remove(cid)
+            engine.clean(self.project)
         self.ports.free()
         if not os.environ.get("LBCTL_TEST_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
@@ -366,7 +430,7 @@ class Stack:
             if len(text) > limit:
                 text = "...\n" + text[-limit:]
             out += f"---- {name} ({path})\n{text}"
-        for c in engine.containers(self.project + "-"):
+        for c in engine.containers(self.project + "-") if self.runtime != "process" else ():
             out += f"---- {c['Names'][0]} {c['Id'][:12]} {c['State']}: {c['Status']}\n"
             if c["State"] != "running":
                 out += engine.logs(c["Id"], 15)

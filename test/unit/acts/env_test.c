@@ -17,6 +17,7 @@ static const struct {
     {"port text", {GOOD, "ACTS_PORT=http"}, "ACTS_PORT"},
     {"port empty", {GOOD, "ACTS_PORT="}, "ACTS_PORT"},
     {"port too large", {GOOD, "ACTS_PORT=65536"}, "ACTS_PORT"},
+    {"PORT is bad", {GOOD, "PORT=http"}, "ACTS_PORT"},
     {"pool 0", {GOOD, "ACTS_DB_POOL=0"}, "ACTS_DB_POOL"},
     {"pool 65", {GOOD, "ACTS_DB_POOL=65"}, "ACTS_DB_POOL"},
     {"bind to a name", {GOOD, "ACTS_BIND=localhost"}, "ACTS_BIND"},
@@ -46,6 +47,20 @@ static void values_are_checked(void **state)
         else
             ROW_HAS_STR(rows[i].name, e.msg, rows[i].why);
     }
+}
+
+static void port_without_prefix(void **state)
+{
+    char *alone[] = {GOOD, "PORT=8003", NULL}, *both[] = {GOOD, "ACTS_PORT=81", "PORT=8003", NULL};
+    struct env v;
+
+    (void)state;
+    assert_true(env_read("ACTS", alone, &v, NULL));
+    assert_int_equal(v.port, 8003);
+    env_fini(&v);
+    assert_true(env_read("ACTS", both, &v, NULL));
+    assert_int_equal(v.port, 81);
+    env_fini(&v);
 }
 
 static void defaults_are_documented_ones(void **state)
@@ -95,6 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_checked),
+        cmocka_unit_test(port_without_prefix),
         cmocka_unit_test(defaults_are_documented_ones),
         cmocka_unit_test(unknown_names_get_a_hint),
         cmocka_unit_test(variables_of_one_program_are_unknown_to_the_other),
