@@ -93,8 +93,8 @@ class Steps(case.Case):
         took = time.monotonic() - crashed
         self.step(11, f"a new healthy container with another id after {took:.1f} s, the sick one is gone")
         self.assertEqual(s.direct(first, "GET", "/api/v1/_health").status, 200)
-        until(lambda: not engine.running(ids[first]), 20 - took, "the sick one ended")
-        until(lambda: engine.exists(ids[first]) is None, 10, "the sick one removed")
+        until(lambda: not s.running(ids[first]), 20 - took, "the sick one ended")
+        until(lambda: not s.exists(ids[first]), 10, "the sick one removed")
         self.assertEqual(s.exactly(2)[first + 1], ids[first + 1])
         self.step(12, "3 requests")
         self.step(13, "are routed round robin")
@@ -153,6 +153,20 @@ class RealTime(Steps):
         return Stack(acts={"scale": f"{{ min: 1, max: 10, every: 2m, per: 20, {IGNORE} }}"}, **ports)
 
     def test_seventeen_steps_in_real_time(self):
+        self.walk()
+
+
+class Processes(Steps):
+    """The same without containers."""
+
+    explicit = True
+    needs_engine = False
+    images = ()
+    every = 10
+    build = staticmethod(lambda: Stack(runtime="process", acts={
+        "scale": f"{{ min: 1, max: 10, every: {Processes.every}s, per: 20, {IGNORE} }}", "drain": "5s"}))
+
+    def test_seventeen_steps_with_processes(self):
         self.walk()
 
 

@@ -45,6 +45,12 @@ set_tests_properties(integration/scenario-realtime PROPERTIES
   LABELS scenario-realtime TIMEOUT 600 SKIP_RETURN_CODE 77 COST 1000
   ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
 
+add_test(NAME integration/scenario-process
+  COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/test_scenario.py Processes)
+set_tests_properties(integration/scenario-process PROPERTIES
+  LABELS integration TIMEOUT 300 SKIP_RETURN_CODE 77 RESOURCE_LOCK lbctl-lane-a
+  ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+
 foreach(part lbd acts runtime fake receipts)
   include(${CMAKE_CURRENT_SOURCE_DIR}/integration/${part}.cmake OPTIONAL)
 endforeach()

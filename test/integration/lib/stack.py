@@ -507,8 +507,31 @@ class Stack:
     def reset(self, name=None):
         self.ask("service.reset", {"service": name or self.service})
 
+    def exists(self, iid):
+        """The runtime has the instance, running or not."""
+        if self.runtime == "process":
+            return os.path.exists(f"{self.state_dir}/instances/{iid}/meta.json")
+        return engine.exists(iid) is not None
+
+    def running(self, iid):
+        if self.runtime == "process":
+            return any(c["Id"] == iid and c["State"] == "running" for c in self._processes())
+        return engine.running(iid)
+
+    def _processes(self, service=None):
+        """The process runtime's instances in the engine's words."""
+        out = []
+        for name in {s["name"] for s in self.status()["services"]} if service is None else (service,):
+            for iid, (meta, pid) in self.instances(name).items():
+                up = pid is not None and os.path.exists(f"/proc/{pid}")
+                out.append({"Id": iid, "Names": ["/" + iid], "State": "running" if up else "exited",
+                            "Ports": [{"PublicPort": meta["port"]}]})
+        return out
+
     def ours(self, service=None):
         """Containers of the project as the engine has them, in any state."""
+        if self.runtime == "process":
+            return self._processes(service)
         return engine.containers(f"{self.project}-{service}-" if service else self.project + "-")
 
     def published(self, service=None):
