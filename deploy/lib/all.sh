@@ -16,3 +16,5 @@ ROOT=$(dirname -- "$DEPLOY_DIR")
 . "$DEPLOY_LIB/daemons.sh"
 # shellcheck source=config.sh
 . "$DEPLOY_LIB/config.sh"
+# shellcheck source=process.sh
+. "$DEPLOY_LIB/process.sh"

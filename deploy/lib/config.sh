@@ -72,7 +72,7 @@ config_file()
     if [[ -e $LBCTL_CONFIG ]]; then
         echo "$LBCTL_CONFIG"
     else
-        echo "$DEPLOY_DIR/lbctl.yaml"
+        config_template "${runtime:-docker}"
     fi
 }
 
