@@ -56,7 +56,7 @@ extern conf_read_fn conf_read_LISTEN, conf_read_UINT, conf_read_NAME, conf_read_
     conf_read_PORT, conf_read_PORT_RANGE, conf_read_ADDRESS, conf_read_CONNECT, conf_read_HEALTH,
     conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS, conf_read_HTTP_PATH, conf_read_TCP,
     conf_read_ROLLOUT, conf_read_SECRETS, conf_read_BACKENDS, conf_read_BALANCE, conf_read_POLICY,
-    conf_read_HASH_KEY;
+    conf_read_COOKIE, conf_read_COOKIE_PATH, conf_read_SAME_SITE, conf_read_HASH_KEY;
 
 /* Shared by the readers. */
 #define CONF_BAD(r, n, ...) conf_bad((r), (n)->line, (n)->column, __VA_ARGS__)
