@@ -60,6 +60,19 @@ static json_t *build_balance(const struct conf_balance *b)
         (void)json_object_set_new(o, "load_bound_milli",
                                   json_integer((json_int_t)b->load_bound_milli));
     }
+    if (b->sticky != NULL) {
+        static const char *const same_site[] = {
+            [CONF_SAME_SITE_LAX] = "Lax",
+            [CONF_SAME_SITE_STRICT] = "Strict",
+            [CONF_SAME_SITE_NONE] = "None",
+        };
+
+        (void)json_object_set_new(o, "sticky", json_string(b->sticky));
+        (void)json_object_set_new(o, "sticky_path", json_string(b->sticky_path));
+        (void)json_object_set_new(o, "sticky_same_site",
+                                  json_string(same_site[b->sticky_same_site]));
+        (void)json_object_set_new(o, "sticky_secure", json_boolean(b->sticky_secure));
+    }
     return o;
 }
 

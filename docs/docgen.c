@@ -60,6 +60,9 @@ static const struct {
     {"BALANCE", "section or policy"},
     {"POLICY", "word"},
     {"HASH_KEY", "words"},
+    {"COOKIE", "name"},
+    {"COOKIE_PATH", "path"},
+    {"SAME_SITE", "word"},
     {"HTTP_PATH", "path"},
     {"TCP", "true or false"},
 };

@@ -71,6 +71,43 @@ static bool set_hash(struct balance *b, const json_t *spec, struct err *e)
     return true;
 }
 
+static bool is_one_of(const char *s, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(s, words[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* RFC 6265 4.1.1: what may stand in an attribute; and nothing that ends a field's line. */
+static bool is_attribute(const char *s)
+{
+    for (; *s != '\0'; s++) {
+        if (*s <= ' ' || *s >= 0x7f || *s == ';' || *s == ',' || *s == '"')
+            return false;
+    }
+    return true;
+}
+
+static bool set_sticky(struct balance *b, const json_t *spec, struct err *e)
+{
+    static const char *const same_site[] = {"Lax", "Strict", "None"};
+
+    b->sticky = proto_str(spec, "sticky", NULL);
+    b->sticky_path = proto_str(spec, "sticky_path", "/");
+    b->sticky_same_site = proto_str(spec, "sticky_same_site", same_site[0]);
+    b->sticky_secure = proto_bool(spec, "sticky_secure", false);
+    if (b->sticky != NULL &&
+        (b->sticky[0] == '\0' || !is_attribute(b->sticky) || strchr(b->sticky, '=') != NULL))
+        return err_set(e, "balance: 'sticky' must be a cookie's name");
+    if (b->sticky_path[0] != '/' || !is_attribute(b->sticky_path))
+        return err_set(e, "balance: 'sticky_path' must be a path that begins with '/'");
+    if (!is_one_of(b->sticky_same_site, same_site, ARRAY_LEN(same_site)))
+        return err_set(e, "balance: 'sticky_same_site' must be Lax, Strict or None");
+    return true;
+}
+
 bool balance_build(struct balance *b, const json_t *service, struct backend *const *backends,
                    unsigned n, struct err *e)
 {
@@ -87,7 +124,8 @@ bool balance_build(struct balance *b, const json_t *service, struct backend *con
     for (unsigned i = 0; i < n; i++)
         b->ids[i] =
             backends[i]->slot; /* so keys stay where they are when an instance is replaced */
-    if (!set_hash(b, spec, e) || !set_weights(b, json_object_get(service, "backends"), e))
+    if (!set_hash(b, spec, e) || !set_sticky(b, spec, e) ||
+        !set_weights(b, json_object_get(service, "backends"), e))
         return false;
     set_slow_start(b, backends, proto_uint(spec, "slow_start_ms", 0));
     return true;

@@ -13,8 +13,11 @@ struct backend;
 enum balance_key { BALANCE_BY_ADDRESS, BALANCE_BY_HEADER, BALANCE_BY_COOKIE };
 
 struct balance {
-    enum balance_key key;  /* of the policy hash */
-    const char *key_name;  /* of the header or cookie; lies in the table's body */
+    enum balance_key key; /* of the policy hash */
+    const char *key_name; /* of the header or cookie; lies in the table's body, as the next three */
+    const char *sticky;   /* the cookie that keeps a client at its backend; NULL: none */
+    const char *sticky_path, *sticky_same_site;
+    bool sticky_secure;
     struct pick_plan plan; /* its arrays are the ones below */
     uint16_t *weights, *order;
     uint32_t *ids;

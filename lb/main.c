@@ -37,7 +37,7 @@ struct setup {
     size_t listen_n;
     unsigned workers;
     char *state_dir, *run_dir;
-    char *lb_sock, *site_sock, *table_file, *lock_file;
+    char *lb_sock, *site_sock, *table_file, *lock_file, *key_file;
     json_t *first_table; /* as saved, or NULL */
     json_t *listen_json;
     int lock_fd;
@@ -81,6 +81,7 @@ static void setup_paths(struct setup *s, const char *state_dir, const char *run_
     s->lb_sock = mem_printf("%s/lb.sock", run_dir);
     s->site_sock = mem_printf("%s/site.sock", run_dir);
     s->table_file = mem_printf("%s/table.json", state_dir);
+    s->key_file = mem_printf("%s/sticky.key", state_dir);
     s->lock_file = mem_printf("%s/lbd.lock", state_dir);
 }
 
@@ -242,6 +243,7 @@ static bool become(const struct setup *s, const char *user, struct err *e)
     if (chown(s->state_dir, pw->pw_uid, pw->pw_gid) < 0 ||
         chown(s->run_dir, pw->pw_uid, pw->pw_gid) < 0 ||
         (chown(s->table_file, pw->pw_uid, pw->pw_gid) < 0 && errno != ENOENT) ||
+        (chown(s->key_file, pw->pw_uid, pw->pw_gid) < 0 && errno != ENOENT) ||
         chown(s->lock_file, pw->pw_uid, pw->pw_gid) < 0)
         return err_sys(e, "give the directories to user %s", user);
     if (initgroups(user, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
@@ -364,6 +366,8 @@ static bool start(struct lbd *d, const struct args *a, struct err *e)
     if (!open_dirs(s, e) || !open_ports(s, fds, e) || !become(s, a->user, e) ||
         !loop_new(&d->loop, e))
         return false;
+    if (!sticky_key(s->key_file, d->shared.sticky_key, e))
+        log_warn("sticky cookies last until lbd restarts", "reason=\"%s\"", e->msg);
     lc.loop = d->loop;
     timer_init(&d->stop_timer, d->loop, on_stop_timer, d);
     if (!loop_on_signal(d->loop, SIGTERM, on_stop_signal, d, e) ||
@@ -405,6 +409,7 @@ static void finish(struct lbd *d)
     mem_free(d->setup.site_sock);
     mem_free(d->setup.table_file);
     mem_free(d->setup.lock_file);
+    mem_free(d->setup.key_file);
     mem_free(d->setup.access_log);
 }
 

@@ -156,6 +156,18 @@ static struct pool *pool_of(struct worker *w, struct backend *b)
     return *slot;
 }
 
+static void set_tokens(const struct worker *w, struct wservice *ws)
+{
+    const struct table_service *ts = ws->ts;
+
+    if (ts->balance.sticky == NULL)
+        return;
+    ws->tokens = mem_array(ts->backends_n + 1, sizeof(*ws->tokens));
+    for (unsigned k = 0; k < ts->backends_n; k++)
+        sticky_token(w->shared->sticky_key, ts->service->name, ts->backends[k]->instance,
+                     ws->tokens[k]);
+}
+
 static struct wtable *wtable_new(struct worker *w, struct table *t)
 {
     struct wtable *wt = mem_zalloc(sizeof(*wt));
@@ -170,6 +182,7 @@ static struct wtable *wtable_new(struct worker *w, struct table *t)
         ws->pools = mem_array(ws->ts->backends_n + 1, sizeof(struct pool *));
         for (unsigned k = 0; k < ws->ts->backends_n; k++)
             ws->pools[k] = pool_ref(pool_of(w, ws->ts->backends[k]));
+        set_tokens(w, ws);
     }
     return wt;
 }
@@ -184,6 +197,7 @@ void wtable_unref(struct worker *w, struct wtable *t)
         for (unsigned k = 0; k < ws->ts->backends_n; k++)
             pool_unref(ws->pools[k]);
         mem_free(ws->pools);
+        mem_free(ws->tokens);
     }
     mem_free(t->services);
     table_unref(t->table);

@@ -13,6 +13,7 @@
 #include "common/ev/mailbox.h"
 #include "lb/core/wheel.h"
 #include "lb/slab.h"
+#include "lb/sticky.h"
 #include "lb/table.h"
 
 /* A worker: one thread with its own loop, listeners, connections, pools, buffers and counters.
@@ -35,7 +36,8 @@ enum {
  * thread) by the exchanges that began under it. */
 struct wservice {
     const struct table_service *ts;
-    struct pool **pools; /* as ts->backends */
+    struct pool **pools;          /* as ts->backends */
+    char (*tokens)[STICKY_TOKEN]; /* values of its sticky cookie, as ts->backends; NULL: none */
 };
 struct wtable {
     unsigned refs;
@@ -63,6 +65,7 @@ struct shared {
     bool proxy_in[CONF_LISTEN_MAX]; /* by listener: begins with a PROXY header, if trusted */
     struct clocks clocks;
     bool forwarded_header, request_id; /* settings */
+    unsigned char sticky_key[STICKY_KEY];
 };
 
 struct worker {

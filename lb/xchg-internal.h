@@ -2,6 +2,7 @@
 #define LBCTL_LB_XCHG_INTERNAL_H
 
 #include "lb/core/alog_line.h"
+#include "lb/core/http_edit.h"
 #include "lb/flow.h"
 #include "lb/front.h"
 #include "lb/upstream.h"
@@ -42,6 +43,8 @@ struct xchg {
     struct pool *avoid;        /* not to be compared after it was released; see usable() */
     struct upstream *u;
     uint64_t try_us; /* for a policy that looks at latency: when the backend's time began; 0: not */
+    unsigned picked; /* index of the pool in ws->pools */
+    bool stuck;      /* the client's sticky cookie names it */
     bool loaded;     /* counted in the backend's load, for the policy */
     bool fresh;      /* this attempt takes no pooled connection */
     bool repeating;  /* counted in w->repeating */
@@ -94,9 +97,11 @@ void xchg_clock_set(struct xchg *x);
 bool xchg_client_fin(const struct xchg *x);
 
 /* Which of x->ws->pools is to take the request (xchg_balance.c); begin and end: it has it. */
-unsigned xchg_balance(struct xchg *x);
+struct pool *xchg_balance(struct xchg *x);
 void xchg_balance_begin(struct xchg *x);
 void xchg_balance_end(struct xchg *x);
+/* Add the sticky cookie to a composed head, if the client needs one. */
+void xchg_balance_cookie(const struct xchg *x, struct http_out *o);
 /* The latency of an attempt: it begins, all of the request's body has come; it has an answer, or is
  * lost. */
 void xchg_balance_try(struct xchg *x);

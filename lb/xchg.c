@@ -141,6 +141,7 @@ static bool relay_head(struct xchg *x)
     x->close = !http_head_persistent(&x->req) || out == HTTP_UNTIL_CLOSE || !x->up.in_done ||
                x->w->stopping;
     http_edit_response(&o, &x->answer, x->u->s.in + x->answer_at, x->req.minor, out, x->close);
+    xchg_balance_cookie(x, &o);
     if (o.over) {
         xchg_attempt_lost(x, XC_BAD_ANSWER, "header section is too long");
         return true;

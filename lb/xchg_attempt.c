@@ -37,7 +37,7 @@ static void pick(struct xchg *x)
         xchg_own_unavailable(x, XC_NO_BACKEND, "503 no ready backend");
         return;
     }
-    x->pool = pool_ref(x->ws->pools[xchg_balance(x)]);
+    x->pool = pool_ref(xchg_balance(x));
     x->avoid = NULL;
     pool_begin(x->pool);
     xchg_balance_begin(x);

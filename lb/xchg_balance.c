@@ -129,29 +129,92 @@ static void set_key(const struct xchg *x, struct pick_in *in)
     in->key = hash_of(key);
 }
 
+/* ---- the sticky cookie ---- */
+
+/* Whose token it is; PICK_NONE: nobody's, be it of a backend that has gone or made up. */
+static unsigned owner_of(const struct wservice *ws, struct sv token)
+{
+    for (unsigned i = 0; i < ws->ts->backends_n; i++) {
+        if (sticky_is(ws->tokens[i], token))
+            return i;
+    }
+    return PICK_NONE;
+}
+
+/* A client may have several cookies of that name, of other paths or planted by somebody: the first
+ * that means anything counts. */
+static unsigned stuck_to(const struct xchg *x)
+{
+    const char *buf = xchg_request_buf(x);
+
+    for (unsigned i = 0; i < x->req.fields_n; i++) {
+        struct sv rest = http_sv(buf, x->req.fields[i].value), name, value;
+
+        if (!sv_ieq(http_sv(buf, x->req.fields[i].name), "cookie"))
+            continue;
+        while (cookie_next(&rest, &name, &value)) {
+            unsigned owner =
+                sv_eq(name, x->ws->ts->balance.sticky) ? owner_of(x->ws, value) : PICK_NONE;
+
+            if (owner != PICK_NONE)
+                return owner;
+        }
+    }
+    return PICK_NONE;
+}
+
+/* RFC 6265 4.1. Before the empty line that ends the head. */
+void xchg_balance_cookie(const struct xchg *x, struct http_out *o)
+{
+    const struct balance *b;
+
+    if (x->ws->tokens == NULL || x->stuck || o->over)
+        return;
+    b = &x->ws->ts->balance;
+    o->n -= 2;
+    http_out_adds(o, "Set-Cookie: ");
+    http_out_adds(o, b->sticky);
+    http_out_adds(o, "=");
+    http_out_add(o, x->ws->tokens[x->picked], STICKY_TOKEN);
+    http_out_adds(o, "; Path=");
+    http_out_adds(o, b->sticky_path);
+    http_out_adds(o, "; HttpOnly; SameSite=");
+    http_out_adds(o, b->sticky_same_site);
+    http_out_adds(o, b->sticky_secure ? "; Secure\r\n\r\n" : "\r\n\r\n");
+}
+
 /* ---- the choice ---- */
 
-unsigned xchg_balance(struct xchg *x)
+static unsigned choose(struct xchg *x, struct view_arg *arg)
 {
     const struct table_service *ts = x->ws->ts;
-    struct view_arg arg = {
-        .x = x, .now_ms = worker_now(x->w), .repeatable = http_method_idempotent(x->req.method)};
     struct pick_in in = {.plan = &ts->balance.plan,
                          .view = &view,
-                         .arg = &arg,
+                         .arg = arg,
                          .cursor = &ts->service->cursor,
-                         .now_ms = arg.now_ms,
+                         .now_ms = arg->now_ms,
                          .random = &x->w->random};
     unsigned i;
 
     if (in.plan->policy == PICK_HASH)
         set_key(x, &in);
     i = pick_backend(&in);
-    while (i == PICK_NONE && arg.strictness < ANY) {
-        arg.strictness++;
+    while (i == PICK_NONE && arg->strictness < ANY) {
+        arg->strictness++;
         i = pick_backend(&in);
     }
     return i;
+}
+
+struct pool *xchg_balance(struct xchg *x)
+{
+    struct view_arg arg = {
+        .x = x, .now_ms = worker_now(x->w), .repeatable = http_method_idempotent(x->req.method)};
+    unsigned stuck = x->ws->tokens != NULL ? stuck_to(x) : PICK_NONE;
+
+    x->picked = stuck != PICK_NONE && usable(&arg, stuck) ? stuck : choose(x, &arg);
+    x->stuck = x->picked == stuck;
+    return x->ws->pools[x->picked];
 }
 
 void xchg_balance_begin(struct xchg *x)

@@ -84,6 +84,8 @@ enum conf_policy {
 
 enum conf_hash_by { CONF_HASH_BY_ADDRESS, CONF_HASH_BY_HEADER, CONF_HASH_BY_COOKIE };
 
+enum conf_same_site { CONF_SAME_SITE_LAX, CONF_SAME_SITE_STRICT, CONF_SAME_SITE_NONE };
+
 struct conf_balance {
     bool is_set; /* it stands in the file */
     enum conf_policy policy;
@@ -91,6 +93,10 @@ struct conf_balance {
     char *hash_name;           /* of the header or cookie; NULL: by address */
     uint64_t load_bound_milli; /* hash; 0: none */
     uint64_t slow_start_ms;
+    char *sticky; /* name of the cookie; NULL: none */
+    char *sticky_path;
+    enum conf_same_site sticky_same_site;
+    bool sticky_secure;
 };
 
 const char *conf_policy_word(enum conf_policy p);

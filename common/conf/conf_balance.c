@@ -11,6 +11,8 @@ static const char *const policies[] = {
 #undef POLICY
 };
 
+static const char *const same_site[] = {"lax", "strict", "none"};
+
 static const char *const hash_by[] = {"address", "header", "cookie"};
 
 const char *conf_policy_word(enum conf_policy p)
@@ -75,11 +77,58 @@ bool conf_read_HASH_KEY(struct conf_reader *r, const struct conf_row *row, const
     return true;
 }
 
+bool conf_read_COOKIE(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                      void *dst)
+{
+    char q[64];
+
+    if (!conf_is_scalar(r, row, n))
+        return false;
+    if (!is_token(n->text))
+        return CONF_BAD(r, n, "'%s' is '%s'; write a cookie's name: letters, digits, - and _",
+                        row->key, str_quote(n->text, q, sizeof(q)));
+    conf_set_str(dst, n->text);
+    return true;
+}
+
+bool conf_read_COOKIE_PATH(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                           void *dst)
+{
+    bool ok =
+        n->kind == YN_SCALAR && n->text.n >= 1 && n->text.n <= row->max && n->text.p[0] == '/';
+
+    for (size_t i = 0; ok && i < n->text.n; i++) {
+        char c = n->text.p[i];
+
+        ok = c > ' ' && c < 0x7f && c != ';' && c != ',' && c != '"';
+    }
+    if (!ok)
+        return CONF_BAD(
+            r, n, "'%s' must be a path that begins with '/', without blanks, ; , and \"", row->key);
+    conf_set_str(dst, n->text);
+    return true;
+}
+
+bool conf_read_SAME_SITE(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                         void *dst)
+{
+    unsigned v;
+
+    if (!conf_read_word(r, row, n, same_site, ARRAY_LEN(same_site), &v))
+        return false;
+    *(enum conf_same_site *)dst = (enum conf_same_site)v;
+    return true;
+}
+
 bool conf_balance_ok(struct conf_reader *r, const struct ynode *n, const struct conf_balance *b)
 {
     if (b->policy != CONF_POLICY_HASH && (b->hash_name != NULL || b->load_bound_milli > 0))
         return CONF_BAD(r, n,
                         "balance: 'hash_key' and 'load_bound' are for 'policy: hash'; add it or "
                         "remove them");
+    if (b->sticky_same_site == CONF_SAME_SITE_NONE && !b->sticky_secure)
+        return CONF_BAD(r, n,
+                        "balance: browsers drop a cookie of 'sticky_same_site: none' without "
+                        "'sticky_secure: true'; add it");
     return true;
 }

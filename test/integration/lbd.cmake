@@ -19,3 +19,7 @@ set_tests_properties(integration/lbd_clocks PROPERTIES LABELS proxy TIMEOUT 60
 add_test(NAME integration/lbd_reset COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/lbd_reset_test.py)
 set_tests_properties(integration/lbd_reset PROPERTIES LABELS proxy TIMEOUT 300
   ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+# every policy, slow start, sticky cookies
+add_test(NAME integration/lbd_balance COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/lbd_balance_test.py)
+set_tests_properties(integration/lbd_balance PROPERTIES LABELS proxy TIMEOUT 120
+  ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
