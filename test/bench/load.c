@@ -6,12 +6,11 @@
  *   -n N  that many requests one after another on each connection's turn, as fast as they go
  *   -r N  or N requests a second,
  *   -d S  for S seconds (1)
- *   -i 1  or one request on each connection, then "idle", then wait for the end of stdin
- *   -x 1  a new connection for each request
- *   -s A  source address, 127.0.0.1 (a new port range for more than 28 000 connections)
- *   -H L  header line; may be repeated
- * Prints one line: requests, errors, late (due while no connection was free), seconds, and
- * quantiles in microseconds. Exit status 1 after an error. */
+ *   -i 1  or one request on each connection, 64 at a time, then "idle", then wait for the end of
+ * stdin -x 1  a new connection for each request -s A  source address, 127.0.0.1 (a new port range
+ * for more than 28 000 connections) -H L  header line; may be repeated Prints one line: requests,
+ * errors, late (due while no connection was free), seconds, and quantiles in microseconds. Exit
+ * status 1 after an error. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -30,7 +29,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-enum { HEAD_MAX = 4096, SAMPLES_MAX = 50000000 };
+enum { HEAD_MAX = 4096, SAMPLES_MAX = 50000000, IDLE_AT_ONCE = 64 };
 
 struct conn {
     int fd; /* -1: none; a request opens one */
@@ -127,6 +126,8 @@ static void conn_answered(struct conn *c)
         close(c->fd);
         c->fd = -1;
     }
+    if (load.idle)
+        return;
     c->next_free = load.free;
     load.free = c;
 }
@@ -196,6 +197,8 @@ static uint64_t send_due(void)
         uint64_t now = now_ns(), due = now;
         struct conn *c;
 
+        if (load.idle && load.sent - load.done - load.errors >= IDLE_AT_ONCE)
+            return 1000000;
         if (load.rate > 0)
             due = load.begun_ns + load.sent * 1000000000 / load.rate;
         if (due > now)

@@ -3,6 +3,7 @@ that means the same. Standard library only."""
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -11,6 +12,8 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# What the limit of descriptors allows of connections that need two each (HAProxy refuses more).
+CONNS_MAX = min(30000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2 - 100)
 HEADERS = {  # what a browser sends: about 700 bytes
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
@@ -104,7 +107,7 @@ def haproxy(tmp, name, port, backends, threads, log=False, pin=()):
     logging = ("  log stdout format raw local0\n", "  log global\n  option httplog\n") if log else ("", "")
     cfg = write(f"{tmp}/{name}.cfg", f"""global
   nbthread {threads}
-  maxconn 30000
+  maxconn {CONNS_MAX}
 {logging[0]}defaults
   mode http
 {logging[1]}  timeout connect 1s
@@ -132,7 +135,7 @@ worker_processes {threads};
 pid {tmp}/{name}/pid;
 error_log {tmp}/{name}/error.log;
 worker_rlimit_nofile 40000;
-events {{ worker_connections 32768; }}
+events {{ worker_connections {2 * CONNS_MAX}; }}
 http {{
   access_log {access};
   client_max_body_size 0;
