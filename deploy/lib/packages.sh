@@ -10,7 +10,7 @@ PACKAGES_DEPLOY=(
 )
 # What test/run needs beside those.
 # shellcheck disable=SC2034
-PACKAGES_TEST=(libcmocka-dev python3 postgresql-15 wrk chromium fonts-dejavu-core)
+PACKAGES_TEST=(libcmocka-dev python3 postgresql-15 wrk valgrind chromium fonts-dejavu-core)
 # Nice to have in tests; what needs them is skipped without them.
 # shellcheck disable=SC2034
 PACKAGES_TEST_OPTIONAL=(bsdextrautils clang libclang-rt-14-dev clang-format shellcheck python3-yaml mandoc systemd)
