@@ -53,10 +53,10 @@ extern conf_read_fn conf_read_LISTEN, conf_read_UINT, conf_read_NAME, conf_read_
     conf_read_PATH, conf_read_LOG_FORMAT, conf_read_LOG_LEVEL, conf_read_SERVICES, conf_read_STR,
     conf_read_WORDS, conf_read_PAIRS, conf_read_VOLUMES, conf_read_STRS, conf_read_SIGNAL,
     conf_read_DURATION, conf_read_SIZE, conf_read_MILLI, conf_read_BOOL, conf_read_ROUTES,
-    conf_read_PORT, conf_read_PORT_RANGE, conf_read_ADDRESS, conf_read_CONNECT, conf_read_HEALTH,
-    conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS, conf_read_HTTP_PATH, conf_read_TCP,
-    conf_read_ROLLOUT, conf_read_SECRETS, conf_read_BACKENDS, conf_read_BALANCE, conf_read_POLICY,
-    conf_read_HASH_KEY;
+    conf_read_PORT, conf_read_PORT_RANGE, conf_read_ADDRESS, conf_read_CONNECT,
+    conf_read_MANUAL_STOP, conf_read_HEALTH, conf_read_SCALE, conf_read_ACCESS_LOG, conf_read_CIDRS,
+    conf_read_HTTP_PATH, conf_read_TCP, conf_read_ROLLOUT, conf_read_SECRETS, conf_read_BACKENDS,
+    conf_read_BALANCE, conf_read_POLICY, conf_read_HASH_KEY;
 
 /* Shared by the readers. */
 #define CONF_BAD(r, n, ...) conf_bad((r), (n)->line, (n)->column, __VA_ARGS__)
