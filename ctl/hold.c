@@ -16,9 +16,13 @@ bool hold_is_on(const struct place *p)
     return hold_of(p)->on;
 }
 
-void hold_fill(const struct place *p, struct slot_env *env)
+void hold_fill(struct place *p, struct slot_env *env)
 {
-    const struct hold *h = hold_of(p);
+    const struct hold *h;
+
+    if (p->by_hand_ms != 0 && p->s.health.state == HEALTH_DOWN)
+        hold_judge_end(p); /* it has closed its port already, and ends soon */
+    h = hold_of(p);
 
     env->held = h->on;
     env->held_stop = h->on && h->stop;

@@ -436,6 +436,8 @@ void observe_on_hint(void *arg, const char *action, const char *id, const char *
     if (strcmp(action, "kill") == 0 || strcmp(action, "stop") == 0 ||
         strcmp(action, "destroy") == 0)
         hold_hint_by_hand(p);
+    if (strcmp(action, "die") == 0)
+        hold_judge_end(p);
     if (strcmp(action, "pause") == 0 || strcmp(action, "unpause") == 0 ||
         strcmp(action, "oom") == 0)
         probing_hint(p);

@@ -184,6 +184,31 @@ static void test_by_hand_held(void **state)
     live_webs(2);
 }
 
+/* The program closes its port long before it ends; or the engine still calls it running after it
+ * has ended. */
+static void test_by_hand_slowly(void **state)
+{
+    (void)state;
+    live.conf->services[0].manual_stop = CONF_MANUAL_STOP_HOLD;
+    live_start();
+    live_scale(2);
+    live_webs(2);
+    engine.hint(engine.hint_arg, "kill", fake_box("web", 1)->id, "web", 1);
+    fake_box("web", 1)->sick = true;
+    UNTIL(web1_is_held, 2000);
+    fake_kill(fake_box("web", 1));
+    live_run_for(1000);
+    assert_int_equal(web(1)->s.state, SLOT_HELD);
+    assert_int_equal(engine.stops + engine.kills, 0);
+    must("{\"service\":\"web\",\"slot\":1,\"release\":true}", 1);
+    live_webs(2);
+    engine.hint(engine.hint_arg, "kill", fake_box("web", 1)->id, "web", 1);
+    engine.hint(engine.hint_arg, "die", fake_box("web", 1)->id, "web", 1);
+    UNTIL(web1_is_held, 2000);
+    live_run_for(1000);
+    assert_int_equal(engine.stops + engine.kills, 0);
+}
+
 /* Our own stops are not somebody's hand. */
 static void test_ours_are_not_by_hand(void **state)
 {
@@ -256,11 +281,11 @@ static void test_a_pin_ended_meanwhile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        LIFE(test_hold_and_release),      LIFE(test_stopped_and_left),
-        LIFE(test_a_whole_service),       LIFE(test_refusals),
-        LIFE(test_by_hand_replaced),      LIFE(test_by_hand_held),
-        LIFE(test_ours_are_not_by_hand),  LIFE(test_a_pin_ends),
-        LIFE(test_a_pin_ended_meanwhile),
+        LIFE(test_hold_and_release), LIFE(test_stopped_and_left),
+        LIFE(test_a_whole_service),  LIFE(test_refusals),
+        LIFE(test_by_hand_replaced), LIFE(test_by_hand_held),
+        LIFE(test_by_hand_slowly),   LIFE(test_ours_are_not_by_hand),
+        LIFE(test_a_pin_ends),       LIFE(test_a_pin_ended_meanwhile),
     };
 
     return live_main("hold", tests, sizeof tests / sizeof tests[0]);
