@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "ctl/ctl.h"
+#include "ctl/hold.h"
 #include "ctl/lblink.h"
 #include "ctl/ledger.h"
 #include "ctl/observe.h"
@@ -210,7 +211,8 @@ static void do_drain(struct act *a, struct place *p)
     p->receipt = 0;
     if (p->s.cause == SLOT_DEAD || p->s.cur.phase == INST_DEAD)
         limit = 0;
-    else if (p->s.cause != SLOT_UNWANTED && p->s.cause != SLOT_OUTDATED && limit > sick_limit)
+    else if (p->s.cause != SLOT_UNWANTED && p->s.cause != SLOT_OUTDATED &&
+             p->s.cause != SLOT_HOLD && limit > sick_limit)
         limit = sick_limit;
     if (p->service->c->routes.n == 0)
         limit = 0; /* lbd has never heard of it */
@@ -346,6 +348,7 @@ static void step_fixed(struct act *a, struct service *s, uint64_t now)
 {
     for (unsigned i = 0; i < s->places_n; i++) {
         s->places[i].env = (struct slot_env){.wanted = true};
+        hold_fill(&s->places[i], &s->places[i].env);
         step_place(a, &s->places[i], now);
     }
 }
@@ -373,6 +376,7 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
         struct place *p = &s->places[i];
 
         p->env = env[i];
+        hold_fill(p, &p->env);
         step_place(a, p, now);
         wake_by(a, slot_wake_ms(&p->s), now);
     }

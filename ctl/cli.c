@@ -70,6 +70,7 @@ void cli_on_scale(struct chan *ch, struct chan_ask ask, const json_t *body, void
     struct service *s = cli_named(c, ask, body);
     bool give_back = proto_bool(body, "auto", false);
     uint64_t replicas = proto_uint(body, "replicas", UINT64_MAX);
+    uint64_t for_ms = proto_uint(body, "for_ms", 0);
     unsigned from;
     struct err e;
 
@@ -85,12 +86,13 @@ void cli_on_scale(struct chan *ch, struct chan_ask ask, const json_t *body, void
     from = s->wish;
     if (give_back) {
         scaler_release(c->scaler, s);
-    } else if (!scaler_pin(c->scaler, s, (unsigned)replicas, &e)) {
+    } else if (!scaler_pin(c->scaler, s, (unsigned)replicas, for_ms, &e)) {
         chan_refuse(ask, "%s", e.msg);
         return;
     }
-    chan_answer(ask, json_pack("{s:s, s:i, s:i, s:s}", "service", s->c->name, "from", (int)from,
-                               "to", (int)s->wish, "mode", scaler_mode(s)));
+    chan_answer(ask, json_pack("{s:s, s:i, s:i, s:s, s:I}", "service", s->c->name, "from",
+                               (int)from, "to", (int)s->wish, "mode", scaler_mode(s), "for_ms",
+                               (json_int_t)(give_back ? 0 : for_ms)));
 }
 
 struct reset_ask {

@@ -11,6 +11,7 @@
 #include "ctl/act.h"
 #include "ctl/cli.h"
 #include "ctl/events.h"
+#include "ctl/hold.h"
 #include "ctl/ledger.h"
 #include "ctl/lblink.h"
 #include "ctl/model.h"
@@ -131,6 +132,7 @@ static bool open_hub(struct ctl *c, const char *run_dir, struct err *e)
     cc.handlers[MSG_PLAN_GET] = cli_on_plan;
     cc.handlers[MSG_RELOAD] = cli_on_reload;
     cc.handlers[MSG_EVENTS_GET] = events_on_get;
+    cc.handlers[MSG_HOLD_SET] = hold_on_set;
     cc.handlers[MSG_WHY_GET] = events_on_why;
     if (!chan_hub_new(c->loop, &cc, &c->hub, e))
         return false;

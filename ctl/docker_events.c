@@ -27,8 +27,8 @@ void docker_events_restart(struct docker_events *s)
 /* The events that change what an instance is; health checks, execs and the like are noise. */
 static const char *action_of(const char *word)
 {
-    static const char *const known[] = {"create",  "start",   "die",  "oom",   "pause",
-                                        "unpause", "destroy", "stop", "rename"};
+    static const char *const known[] = {"create",  "start",   "die",  "oom",    "pause",
+                                        "unpause", "destroy", "stop", "rename", "kill"};
 
     for (size_t i = 0; word != NULL && i < ARRAY_LEN(known); i++)
         if (strcmp(word, known[i]) == 0)

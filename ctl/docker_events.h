@@ -13,8 +13,8 @@
 enum { DOCKER_EVENT_MAX = 256 * 1024 }; /* bytes of one object */
 
 struct docker_event {
-    const char
-        *action; /* one of a fixed set: create start die oom pause unpause stop destroy rename */
+    const char *action; /* one of a fixed set: create start die oom pause unpause stop destroy
+                           rename kill */
     const char *id, *service;
     unsigned slot;
 };

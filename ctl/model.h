@@ -23,6 +23,10 @@ enum { START_SAMPLES = 16, TOKEN_BYTES = 16 };
 
 struct service;
 
+struct hold { /* the operator's; ctl/hold.h */
+    bool on, stop, by_hand;
+};
+
 struct place { /* a slot with what the shell keeps beside it */
     struct slot s;
     struct slot_env env;
@@ -32,6 +36,8 @@ struct place { /* a slot with what the shell keeps beside it */
     bool cur_there, next_there;       /* in the list that is being read */
     char ready_token[SLOT_TOKEN_MAX]; /* last instance that was ready; saved: it has had its start
                                          period */
+    struct hold hold;                 /* its own; the service may have one, too */
+    uint64_t by_hand_ms;              /* somebody else began to stop its container then; 0: no */
     bool blocked;                     /* the engine is still removing something of this slot */
     /* probing */
     struct timer probe_timer;
@@ -67,6 +73,8 @@ struct service {
     /* wishes */
     unsigned wish;
     bool manual;
+    uint64_t pin_until_ms; /* end of the pin, wall clock; 0: it has none */
+    struct hold hold;
     bool restored; /* wish comes from the saved state */
     struct scale_rule rule;
     struct scale scale;

@@ -8,6 +8,7 @@
 #include "common/base/str.h"
 #include "ctl/core/adopt.h"
 #include "ctl/ctl.h"
+#include "ctl/hold.h"
 #include "ctl/lblink.h"
 #include "ctl/ledger.h"
 #include "ctl/probing.h"
@@ -153,6 +154,8 @@ static void see_one(struct observer *o, const struct match *m)
         (void)snprintf(text, sizeof text, "it exited with code %d", m->i->exit_code);
     else
         (void)snprintf(text, sizeof text, "the engine says: %s", rt_state_name(m->i->state));
+    if (m->cur && seen_of(m->i->state) == SLOT_SEEN_EXITED)
+        hold_judge_end(m->p);
     slot_see(&m->p->s, m->next, seen_of(m->i->state), m->i->id, m->i->address, text, now);
     if (m->cur && m->i->address[0] != '\0')
         (void)snprintf(m->p->s.cur.address, sizeof m->p->s.cur.address, "%s", m->i->address);
@@ -166,8 +169,10 @@ static void see_absent(struct observer *o, struct place *p, bool cur_there, bool
 
     if (p->touched > o->asked)
         return;
-    if (p->s.cur.phase != INST_NONE && !cur_there)
+    if (p->s.cur.phase != INST_NONE && !cur_there) {
+        hold_judge_end(p);
         slot_see(&p->s, false, SLOT_SEEN_NOTHING, "", "", "it is gone from the engine", now);
+    }
     if (p->s.next.phase != INST_NONE && !next_there)
         slot_see(&p->s, true, SLOT_SEEN_NOTHING, "", "", "it is gone from the engine", now);
 }
@@ -244,6 +249,10 @@ static struct adopt_item item_of(struct observer *o, const struct match *m)
     a.ready = lblink_had(o->c->lb, m->i->service, m->i->token) ||
               strcmp(p->ready_token, m->i->token) == 0;
     a.same_conf = strcmp(m->i->conf_hash, p->service->hash) == 0;
+    if (a.state == ADOPT_IS_OVER && hold_is_on(p)) {
+        a.state = ADOPT_IS_CREATED; /* it does not run and is to be kept: left for inspection */
+        a.same_conf = true;
+    }
     return a;
 }
 
@@ -260,6 +269,8 @@ static void take(struct observer *o, const struct match *m, bool known_ready)
     (void)snprintf(i.address, sizeof i.address, "%s", m->i->address);
     slot_adopt(&p->s, &i, seen_of(m->i->state) == SLOT_SEEN_RUNNING, known_ready,
                loop_now_ms(o->c->loop));
+    if (seen_of(m->i->state) == SLOT_SEEN_EXITED)
+        p->s.cur.phase = INST_DEAD; /* held: left for inspection */
     if (p->service->c->routes.n == 0)
         p->s.cur.listed = false; /* lbd has never heard of it */
     log_info("instance adopted",
@@ -422,10 +433,15 @@ void observe_on_hint(void *arg, const char *action, const char *id, const char *
     }
     if (p == NULL || id == NULL || strcmp(p->s.cur.id, id) != 0)
         return; /* nothing we rely on */
+    if (strcmp(action, "kill") == 0 || strcmp(action, "stop") == 0 ||
+        strcmp(action, "destroy") == 0)
+        hold_hint_by_hand(p);
+    if (strcmp(action, "die") == 0)
+        hold_judge_end(p);
     if (strcmp(action, "pause") == 0 || strcmp(action, "unpause") == 0 ||
         strcmp(action, "oom") == 0)
         probing_hint(p);
     else if (p->s.state != SLOT_STOPPING && strcmp(action, "start") != 0 &&
-             strcmp(action, "create") != 0)
+             strcmp(action, "create") != 0 && strcmp(action, "kill") != 0)
         observe_soon(c->observer);
 }

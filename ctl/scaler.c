@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
@@ -10,7 +11,10 @@
 #include "ctl/ledger.h"
 #include "ctl/store.h"
 
-enum { RETRY_MS = 1000 };
+enum {
+    RETRY_MS = 1000,
+    PIN_LOOK_MS = 60000, /* the time of day may jump: look at ends of pins at least this often */
+};
 
 /* An operator's reset that waits for lbd's latest numbers. */
 struct reset {
@@ -23,13 +27,14 @@ struct reset {
 
 struct scaler {
     struct ctl *c;
-    struct timer tick;
+    struct timer tick, pins;
     bool asking; /* the due decisions wait for fresh numbers */
     struct list resets;
     uint64_t last_id;
 };
 
 static void on_tick(void *arg);
+static void on_pins(void *arg);
 
 struct scaler *scaler_new(struct ctl *c)
 {
@@ -38,6 +43,7 @@ struct scaler *scaler_new(struct ctl *c)
     sc->c = c;
     list_init(&sc->resets);
     timer_init(&sc->tick, c->loop, on_tick, sc);
+    timer_init(&sc->pins, c->loop, on_pins, sc);
     return sc;
 }
 
@@ -53,6 +59,7 @@ void scaler_free(struct scaler *sc)
         mem_free(r);
     }
     timer_fini(&sc->tick);
+    timer_fini(&sc->pins);
     mem_free(sc);
 }
 
@@ -89,6 +96,24 @@ static void set_tick(struct scaler *sc)
         timer_at(&sc->tick, at);
     else
         timer_clear(&sc->tick);
+}
+
+/* The next end of a pin. Pins end by the time of day, which outlives a restart of the host. */
+static void set_pins(struct scaler *sc)
+{
+    uint64_t now = clock_wall_ms(), wait = UINT64_MAX;
+
+    for (size_t i = 0; i < sc->c->services_n; i++) {
+        uint64_t until = sc->c->services[i].pin_until_ms;
+        uint64_t left = until > now ? until - now : 0;
+
+        if (until != 0 && left < wait)
+            wait = left < PIN_LOOK_MS ? left : PIN_LOOK_MS;
+    }
+    if (wait != UINT64_MAX)
+        timer_in(&sc->pins, wait);
+    else
+        timer_clear(&sc->pins);
 }
 
 static void set_wish(struct scaler *sc, struct service *s, unsigned wish)
@@ -194,33 +219,40 @@ void scaler_adopted(struct scaler *sc)
         if (!s->scale.armed)
             scale_resume(&s->scale, &s->rule, s->wish, loop_now_ms(sc->c->loop));
     }
+    set_pins(sc);
     set_tick(sc);
 }
 
-bool scaler_pin(struct scaler *sc, struct service *s, unsigned replicas, struct err *e)
+bool scaler_pin(struct scaler *sc, struct service *s, unsigned replicas, uint64_t for_ms,
+                struct err *e)
 {
     unsigned from;
 
     if (replicas < 1 || replicas > s->rule.max)
         return err_set(e, "'%s' can have 1 to %u instances (scale.max): %u is not possible",
                        s->c->name, s->rule.max, replicas);
-    log_info("operator pins", "service=%s from=%u to=%u mode=manual", s->c->name, s->wish,
-             replicas);
+    log_info("operator pins", "service=%s from=%u to=%u mode=manual for_ms=%llu", s->c->name,
+             s->wish, replicas, (unsigned long long)for_ms);
     s->manual = true;
+    s->pin_until_ms = for_ms > 0 ? clock_wall_ms() + for_ms : 0;
+    set_pins(sc);
     scale_reset(&s->scale);
     from = s->wish;
     set_wish(sc, s, replicas);
-    note(sc, s, LEDGER_OPERATOR, REASON_PINNED, from, "pinned by the operator");
+    note(sc, s, LEDGER_OPERATOR, REASON_PINNED, from,
+         for_ms > 0 ? "pinned by the operator for a time" : "pinned by the operator");
     set_tick(sc);
     return true;
 }
 
-void scaler_release(struct scaler *sc, struct service *s)
+static void unpin(struct scaler *sc, struct service *s, enum reason why, const char *text)
 {
     bool was_manual = s->manual;
     unsigned from = s->wish, wish = from;
 
     s->manual = false;
+    s->pin_until_ms = 0;
+    set_pins(sc);
     if (s->rule.every_ms == 0 || wish < s->rule.min)
         wish = s->rule.min;
     if (was_manual)
@@ -228,8 +260,27 @@ void scaler_release(struct scaler *sc, struct service *s)
     log_info("operator releases", "service=%s from=%u to=%u mode=%s", s->c->name, from, wish,
              scaler_mode(s));
     set_wish(sc, s, wish);
-    note(sc, s, LEDGER_OPERATOR, REASON_UNPINNED, from, "given back by the operator");
+    note(sc, s, LEDGER_OPERATOR, why, from, text);
     set_tick(sc);
+}
+
+void scaler_release(struct scaler *sc, struct service *s)
+{
+    unpin(sc, s, REASON_UNPINNED, "given back by the operator");
+}
+
+static void on_pins(void *arg) /* timer */
+{
+    struct scaler *sc = arg;
+    uint64_t now = clock_wall_ms();
+
+    for (size_t i = 0; i < sc->c->services_n; i++) {
+        struct service *s = &sc->c->services[i];
+
+        if (s->pin_until_ms != 0 && s->pin_until_ms <= now)
+            unpin(sc, s, REASON_PIN_ENDED, "the operator's pin has ended");
+    }
+    set_pins(sc);
 }
 
 static void reset_now(struct scaler *sc, struct service *s)
@@ -239,6 +290,8 @@ static void reset_now(struct scaler *sc, struct service *s)
     log_info("operator resets", "service=%s count=%llu from=%u to=%u", s->c->name,
              (unsigned long long)s->scale.count, s->wish, s->rule.min);
     s->manual = false;
+    s->pin_until_ms = 0;
+    set_pins(sc);
     s->decided = false;
     scale_reset(&s->scale);
     set_wish(sc, s, s->rule.min);

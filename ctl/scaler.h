@@ -18,7 +18,9 @@ void scaler_adopted(struct scaler *sc); /* the first list came: wishes that nobo
                                            read from reality */
 bool scaler_is_auto(const struct service *s);
 const char *scaler_mode(const struct service *s);
-bool scaler_pin(struct scaler *sc, struct service *s, unsigned replicas, struct err *e) MUST_CHECK;
+/* for_ms: after that the autoscaler takes over again; 0: never. */
+bool scaler_pin(struct scaler *sc, struct service *s, unsigned replicas, uint64_t for_ms,
+                struct err *e) MUST_CHECK;
 void scaler_release(struct scaler *sc, struct service *s);
 /* Counts to zero, clock unarmed, back to the minimum; takes lbd's latest numbers in first, then
  * calls done, which frees arg. When ctld ends before that, arg is freed (mem_free) and done not

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/str.h"
 #include "ctl/core/verdict.h"
+#include "ctl/hold.h"
 #include "ctl/lblink.h"
 #include "ctl/observe.h"
 #include "ctl/scaler.h"
@@ -76,6 +78,11 @@ static json_t *build_scaling(const struct report *r, const struct service *s)
                               on && s->scale.armed
                                   ? num(s->scale.at_ms > r->now ? s->scale.at_ms - r->now : 0)
                                   : json_null());
+    (void)json_object_set_new(o, "pin_left_ms",
+                              s->pin_until_ms == 0 ? json_null()
+                              : s->pin_until_ms > clock_wall_ms()
+                                  ? num(s->pin_until_ms - clock_wall_ms())
+                                  : num(0));
     (void)json_object_set_new(o, "count", num(s->scale.count));
     (void)json_object_set_new(o, "would_be",
                               num(on ? scale_target(&s->rule, s->scale.count) : s->wish));
@@ -92,13 +99,15 @@ static json_t *build_slot(const struct report *r, const struct place *p)
     const struct slot *s = &p->s;
     bool none = s->cur.id[0] == '\0' && !model_is_fixed(p->service);
 
-    return json_pack("{s:i, s:i, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:b}", "slot",
-                     (int)p->index, "port", (int)model_port(p), "id", s->cur.id, "token",
-                     none ? "" : s->cur.token, "generation", num(s->cur.generation), "state",
-                     slot_state_name(s->state), "health", none ? "none" : p->health, "since_ms",
-                     num(r->now - s->since_ms), "reason", text(s->reason), "requests",
-                     num(none ? 0 : p->requests), "in_flight", num(none ? 0 : p->in_flight),
-                     "replaced", (int)s->replaced, "outdated", s->cur.outdated);
+    return json_pack(
+        "{s:i, s:i, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:b, s:s, s:b, s:i}", "slot",
+        (int)p->index, "port", (int)model_port(p), "id", s->cur.id, "token",
+        none ? "" : s->cur.token, "generation", num(s->cur.generation), "state",
+        slot_state_name(s->state), "health", none ? "none" : p->health, "since_ms",
+        num(r->now - s->since_ms), "reason", text(s->reason), "requests",
+        num(none ? 0 : p->requests), "in_flight", num(none ? 0 : p->in_flight), "replaced",
+        (int)s->replaced, "outdated", s->cur.outdated, "code", reason_code(s->why), "held",
+        hold_is_on(p), "fails", (int)s->fails);
 }
 
 /* Wanted slots, and whatever still has something in it. */

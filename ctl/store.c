@@ -9,6 +9,7 @@
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "ctl/hold.h"
 #include "ctl/lblink.h"
 #include "ctl/scaler.h"
 
@@ -28,16 +29,18 @@ static json_t *pack_service(const struct service *s)
     for (unsigned i = 0; i < s->places_n; i++) {
         const struct place *p = &s->places[i];
 
-        (void)json_array_append_new(slots, json_pack("{s:I, s:i, s:i, s:s}", "generation",
+        (void)json_array_append_new(slots, json_pack("{s:I, s:i, s:i, s:i, s:s, s:o}", "generation",
                                                      (json_int_t)p->s.generation, "replaced",
                                                      (int)p->s.replaced, "fails", (int)p->s.fails,
-                                                     "ready", p->ready_token));
+                                                     "flaps", (int)p->s.flaps, "ready",
+                                                     p->ready_token, "hold", hold_pack(&p->hold)));
     }
-    return json_pack("{s:i, s:b, s:s, s:{s:b, s:I, s:I, s:b}, s:{s:s, s:I}, s:o}", "wish",
+    return json_pack("{s:i, s:b, s:s, s:{s:b, s:I, s:I, s:b}, s:{s:s, s:I}, s:o, s:I, s:o}", "wish",
                      (int)s->wish, "manual", s->manual, "hash", s->hash, "clock", "armed",
                      s->scale.armed, "at_ms", (json_int_t)s->scale.at_ms, "count",
                      (json_int_t)s->scale.count, "gap", s->scale.gap, "feed", "boot", s->feed.boot,
-                     "seen", (json_int_t)s->feed.seen, "slots", slots);
+                     "seen", (json_int_t)s->feed.seen, "slots", slots, "pin_until_ms",
+                     (json_int_t)s->pin_until_ms, "hold", hold_pack(&s->hold));
 }
 
 static json_t *pack_all(const struct ctl *c)
@@ -158,8 +161,11 @@ static void load_slots(struct service *s, const json_t *slots, bool same_form)
         p->s.replaced = (unsigned)number(row, "replaced");
         p->s.fails = number(row, "fails") < STORE_FAILS_MAX ? (unsigned)number(row, "fails")
                                                             : STORE_FAILS_MAX;
+        p->s.flaps = number(row, "flaps") < STORE_FAILS_MAX ? (unsigned)number(row, "flaps")
+                                                            : STORE_FAILS_MAX;
         if (!same_form)
-            p->s.fails = 0;
+            p->s.fails = p->s.flaps = 0;
+        hold_load(&p->hold, json_object_get(row, "hold"));
         (void)snprintf(p->ready_token, sizeof p->ready_token, "%s", ready != NULL ? ready : "");
     }
 }
@@ -187,10 +193,12 @@ static void load_service(struct service *s, const json_t *row, bool same_boot)
     const char *hash = json_string_value(json_object_get(row, "hash"));
 
     load_slots(s, json_object_get(row, "slots"), hash == NULL || strcmp(hash, s->hash) == 0);
+    hold_load(&s->hold, json_object_get(row, "hold"));
     if (wish == 0 || model_is_static(s) || model_is_fixed(s))
         return;
     s->restored = true;
     s->manual = json_is_true(json_object_get(row, "manual"));
+    s->pin_until_ms = s->manual ? number(row, "pin_until_ms") : 0;
     s->wish = wish < s->rule.max ? (unsigned)wish : s->rule.max;
     if (!s->manual && (s->wish < s->rule.min || s->rule.every_ms == 0))
         s->wish = s->rule.min;

@@ -55,6 +55,7 @@ static const struct {
     {"PORT_RANGE", "FIRST-LAST"},
     {"ADDRESS", "IP address"},
     {"CONNECT", "word"},
+    {"MANUAL_STOP", "word"},
     {"HEALTH", "section or none"},
     {"SCALE", "section or number"},
     {"BALANCE", "section or policy"},

@@ -248,6 +248,18 @@ bool conf_read_ROLLOUT(struct conf_reader *r, const struct conf_row *row, const 
     return true;
 }
 
+bool conf_read_MANUAL_STOP(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                           void *dst)
+{
+    static const char *const words[] = {"replace", "hold"};
+    unsigned v;
+
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
+        return false;
+    *(enum conf_manual_stop *)dst = (enum conf_manual_stop)v;
+    return true;
+}
+
 bool conf_read_SIGNAL(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                       void *dst)
 {

@@ -26,6 +26,8 @@ static size_t next_to_roll(const struct slot *const *slots, size_t n, unsigned w
     size_t next = n;
 
     for (size_t i = 0; i < width && i < n; i++) {
+        if (slots[i]->state == SLOT_HELD)
+            continue;
         if (slots[i]->state != SLOT_READY)
             return n;
         if (is_outdated(slots[i]))

@@ -8,20 +8,22 @@
 static const char *const state_names[SLOT_STATES] = {
     [SLOT_EMPTY] = "empty",       [SLOT_CREATING] = "creating",   [SLOT_STARTING] = "starting",
     [SLOT_READY] = "ready",       [SLOT_UNHEALTHY] = "unhealthy", [SLOT_DRAINING] = "draining",
-    [SLOT_STOPPING] = "stopping", [SLOT_WAITING] = "waiting",
+    [SLOT_STOPPING] = "stopping", [SLOT_WAITING] = "waiting",     [SLOT_HELD] = "held",
 };
 
 /* For each state, where one may come from. */
 static const unsigned legal_from[SLOT_STATES] = {
-    [SLOT_EMPTY] = BIT(SLOT_DRAINING) | BIT(SLOT_STOPPING) | BIT(SLOT_WAITING) | BIT(SLOT_CREATING),
+    [SLOT_EMPTY] = BIT(SLOT_DRAINING) | BIT(SLOT_STOPPING) | BIT(SLOT_WAITING) |
+                   BIT(SLOT_CREATING) | BIT(SLOT_HELD),
     [SLOT_CREATING] = BIT(SLOT_EMPTY) | BIT(SLOT_WAITING),
-    [SLOT_STARTING] = BIT(SLOT_EMPTY) | BIT(SLOT_CREATING) | BIT(SLOT_WAITING),
+    [SLOT_STARTING] = BIT(SLOT_EMPTY) | BIT(SLOT_CREATING) | BIT(SLOT_WAITING) | BIT(SLOT_HELD),
     [SLOT_READY] = BIT(SLOT_STARTING) | BIT(SLOT_UNHEALTHY) | BIT(SLOT_EMPTY) | BIT(SLOT_WAITING),
     [SLOT_UNHEALTHY] = BIT(SLOT_READY),
-    [SLOT_DRAINING] = BIT(SLOT_STARTING) | BIT(SLOT_READY) | BIT(SLOT_UNHEALTHY),
+    [SLOT_DRAINING] = BIT(SLOT_STARTING) | BIT(SLOT_READY) | BIT(SLOT_UNHEALTHY) | BIT(SLOT_HELD),
     [SLOT_STOPPING] = BIT(SLOT_DRAINING),
     [SLOT_WAITING] = BIT(SLOT_EMPTY) | BIT(SLOT_CREATING) | BIT(SLOT_STARTING) |
                      BIT(SLOT_DRAINING) | BIT(SLOT_STOPPING),
+    [SLOT_HELD] = BIT(SLOT_EMPTY) | BIT(SLOT_WAITING) | BIT(SLOT_DRAINING) | BIT(SLOT_STOPPING),
 };
 
 const char *slot_state_name(enum slot_state s)
@@ -93,6 +95,11 @@ static struct slot_step let_go(struct inst *i)
     return step;
 }
 
+static void forget(struct slot *s)
+{
+    s->fails = s->flaps = 0;
+}
+
 /* Something went wrong before the instance was ever ready: wait, longer each time. */
 static void back_off(struct slot *s, enum reason why, uint64_t now_ms)
 {
@@ -106,6 +113,7 @@ static struct slot_step start(struct slot *s, uint64_t now_ms)
     s->cur.phase = INST_STARTING;
     s->call = true;
     s->start_ms = now_ms;
+    s->ready_ms = 0;
     if (s->cause == SLOT_STAYS)
         enter(s, SLOT_STARTING, REASON_WANTED, "wanted", now_ms);
     else
@@ -143,27 +151,84 @@ static struct slot_step vacate(struct slot *s, bool wanted, uint64_t now_ms)
         back_off(s, REASON_NEVER_READY, now_ms);
         return step;
     }
-    s->flaps = s->cause != SLOT_OUTDATED && s->ready_ms != 0 && now_ms - s->ready_ms < SLOT_FLAP_MS
-                   ? s->flaps + 1
-                   : 0;
-    if (s->flaps > SLOT_FLAPS_FREE) {
-        s->fails = s->flaps - SLOT_FLAPS_FREE;
-        back_off(s, REASON_BACK_OFF, now_ms);
-        return step;
+    if (s->cause == SLOT_OUTDATED) {
+        forget(s); /* failures of another form say nothing about this one */
+    } else if (s->ready_ms != 0 && now_ms - s->ready_ms < SLOT_FLAP_MS) {
+        s->flaps += s->flaps <= SLOT_FLAPS_FREE;
+        if (s->flaps > SLOT_FLAPS_FREE) {
+            s->fails += s->fails == 0;
+            back_off(s, REASON_BACK_OFF, now_ms);
+            return step;
+        }
     }
     enter(s, SLOT_EMPTY, REASON_SUCCESSOR, "its successor takes the place", now_ms);
     return step;
 }
 
+/* ---- held by the operator ---- */
+
+static enum reason hold_why(const struct slot_env *env)
+{
+    return env->held_by_hand ? REASON_MANUAL_STOP : REASON_HELD;
+}
+
+static const char *hold_text(const struct slot_env *env)
+{
+    return env->held_by_hand ? "its container was stopped by hand" : "held by the operator";
+}
+
+static struct slot_step hold_leave(struct slot *s, const struct slot_env *env, uint64_t now_ms)
+{
+    return leave(s, SLOT_HOLD, hold_why(env), hold_text(env), now_ms);
+}
+
+/* Whatever has run stays for inspection; what has never run is no use to anybody. */
+static struct slot_step hold_here(struct slot *s, const struct slot_env *env, uint64_t now_ms)
+{
+    s->cause = SLOT_HOLD;
+    if (s->cur.phase == INST_CREATED)
+        return let_go(&s->cur);
+    enter(s, SLOT_HELD, hold_why(env), hold_text(env), now_ms);
+    return (struct slot_step){0};
+}
+
+static struct slot_step step_held(struct slot *s, const struct slot_env *env, uint64_t now_ms)
+{
+    bool runs = s->cur.phase == INST_RUNNING;
+
+    if (env->held) {
+        if (!runs || !env->held_stop || !env->may_act)
+            return (struct slot_step){0};
+        s->cur.listed = false; /* lbd has confirmed it, or never knew it */
+        return hold_leave(s, env, now_ms);
+    }
+    s->cause = SLOT_STAYS;
+    s->cur.listed = false;
+    if (!runs) {
+        struct slot_step step = let_go(&s->cur);
+
+        enter(s, SLOT_EMPTY, env->wanted ? REASON_RELEASED : REASON_UNWANTED,
+              "released by the operator", now_ms);
+        return step;
+    }
+    s->start_ms = now_ms;
+    s->ready_ms = 0;
+    health_begin(&s->health, now_ms);
+    enter(s, SLOT_STARTING, REASON_RELEASED, "released by the operator", now_ms);
+    return (struct slot_step){0};
+}
+
 static struct slot_step fill(struct slot *s, const struct slot_env *env, uint64_t now_ms)
 {
+    if (env->held)
+        return hold_here(s, env, now_ms);
     if (s->cur.phase == INST_DEAD) /* somebody removed it while it waited */
         return let_go(&s->cur);
     if (!env->wanted) {
         if (s->state != SLOT_EMPTY)
             enter(s, SLOT_EMPTY, REASON_UNWANTED, "no longer wanted", now_ms);
         s->cause = SLOT_STAYS;
-        s->fails = 0;
+        forget(s);
         return s->cur.phase != INST_NONE ? let_go(&s->cur) : (struct slot_step){0};
     }
     if (s->state == SLOT_WAITING && now_ms < s->retry_ms)
@@ -211,8 +276,9 @@ static struct slot_step step_creating(struct slot *s, const struct slot_env *env
     }
     if (s->cur.phase != INST_CREATED)
         return (struct slot_step){0};
-    if (!env->wanted) {
-        enter(s, SLOT_EMPTY, REASON_UNWANTED, "no longer wanted", now_ms);
+    if (!env->wanted || env->held) {
+        enter(s, SLOT_EMPTY, env->held ? hold_why(env) : REASON_UNWANTED,
+              env->held ? hold_text(env) : "no longer wanted", now_ms);
         return let_go(&s->cur);
     }
     return env->may_start ? start(s, now_ms) : (struct slot_step){0};
@@ -230,6 +296,8 @@ static struct slot_step step_starting(struct slot *s, const struct slot_env *env
         back_off(s, s->trouble_why, now_ms);
         return let_go(&s->cur);
     case INST_RUNNING:
+        if (env->held)
+            return hold_leave(s, env, now_ms);
         if (!env->wanted)
             return leave(s, SLOT_UNWANTED, REASON_UNWANTED, "no longer wanted", now_ms);
         if (s->health.state == HEALTH_DOWN)
@@ -237,7 +305,6 @@ static struct slot_step step_starting(struct slot *s, const struct slot_env *env
         if (s->cur.outdated && s->health.bad > 0 && env->may_start) /* why wait for it? */
             return leave(s, SLOT_OUTDATED, REASON_OUTDATED, "makes way for its new form", now_ms);
         if (s->health.state == HEALTH_UP) {
-            s->fails = 0;
             s->cause = SLOT_STAYS;
             s->ready_ms = now_ms;
             enter(s, SLOT_READY, REASON_PROBE_PASSED, "first successful probe", now_ms);
@@ -252,6 +319,10 @@ static struct slot_step step_up(struct slot *s, const struct slot_env *env, uint
 {
     bool up = s->health.state == HEALTH_UP;
 
+    if (s->ready_ms != 0 && now_ms - s->ready_ms >= SLOT_GOOD_MS)
+        forget(s);
+    if (env->held)
+        return hold_leave(s, env, now_ms);
     if (s->cur.phase == INST_DEAD)
         return dead(s, now_ms);
     if (s->state == SLOT_READY && !up)
@@ -269,6 +340,9 @@ static struct slot_step step_up(struct slot *s, const struct slot_env *env, uint
 
 static struct slot_step step_down(struct slot *s, const struct slot_env *env, uint64_t now_ms)
 {
+    if (s->cause == SLOT_HOLD && (s->cur.phase == INST_DEAD || s->cur.phase == INST_NONE ||
+                                  (s->state == SLOT_DRAINING && !env->held_stop)))
+        return hold_here(s, env, now_ms);
     if (s->cur.phase == INST_DEAD || s->cur.phase == INST_NONE)
         return vacate(s, env->wanted, now_ms);
     if (!env->may_act || s->cur.unsure || (s->state == SLOT_STOPPING && now_ms < s->retry_ms))
@@ -282,8 +356,8 @@ static struct slot_step step_down(struct slot *s, const struct slot_env *env, ui
 static struct slot_step step_next(struct slot *s, const struct slot_env *env, uint64_t now_ms)
 {
     bool leaving = s->state == SLOT_DRAINING || s->state == SLOT_STOPPING;
-    bool useful =
-        env->wanted && s->cause != SLOT_UNWANTED && (leaving || s->cur.phase == INST_NONE);
+    bool useful = env->wanted && !env->held && s->cause != SLOT_UNWANTED && s->cause != SLOT_HOLD &&
+                  (leaving || s->cur.phase == INST_NONE);
 
     if (s->next_call || s->next.unsure)
         return (struct slot_step){0};
@@ -322,6 +396,8 @@ struct slot_step slot_step(struct slot *s, const struct slot_env *env, uint64_t 
     case SLOT_DRAINING:
     case SLOT_STOPPING:
         return step_down(s, env, now_ms);
+    case SLOT_HELD:
+        return step_held(s, env, now_ms);
     case SLOT_STATES:
         break;
     }

@@ -19,8 +19,9 @@ enum {
     SLOT_ADDRESS_MAX = 64,
     SLOT_REASON_MAX = 200,
     SLOT_BACKOFF_MAX_MS = 60000,
+    SLOT_GOOD_MS = 600000,     /* ready for this long: former failures are forgotten */
     SLOT_FLAP_MS = 10000,      /* an instance that was ready for less than this has flapped */
-    SLOT_FLAPS_FREE = 20,      /* flaps in a row that are replaced at once; then back-off */
+    SLOT_FLAPS_FREE = 20,      /* remembered flaps that are replaced at once; then back-off */
     SLOT_SICK_DRAIN_MS = 1000, /* it answers, if badly: its other requests may end well */
     SLOT_HUNG_DRAIN_MS = 250,  /* it does not answer at all */
 };
@@ -34,6 +35,7 @@ enum slot_state {
     SLOT_DRAINING,  /* out of rotation for good, its last requests end */
     SLOT_STOPPING,
     SLOT_WAITING, /* wanted, but something is in the way: see reason */
+    SLOT_HELD,    /* taken out by the operator; its container is left as it is */
     SLOT_STATES,
 };
 
@@ -43,7 +45,8 @@ enum slot_cause {
     SLOT_SICK,
     SLOT_DEAD,
     SLOT_NEVER_READY,
-    SLOT_OUTDATED
+    SLOT_OUTDATED,
+    SLOT_HOLD
 };
 
 enum inst_phase { INST_NONE, INST_CREATING, INST_CREATED, INST_STARTING, INST_RUNNING, INST_DEAD };
@@ -69,7 +72,7 @@ struct slot {
     uint64_t start_ms, ready_ms;
     uint64_t bad_ms; /* last failed probe */
     uint64_t retry_ms, next_retry_ms;
-    unsigned fails; /* in a row, without becoming ready */
+    unsigned fails; /* never ready, or flapped too often; forgotten after SLOT_GOOD_MS */
     unsigned flaps;
     unsigned replaced;
     enum reason why, trouble_why;
@@ -99,6 +102,9 @@ struct slot_env {
     bool may_start;      /* and dependencies are ready */
     bool may_replace;    /* a sick one may be stopped */
     bool may_leave;      /* an unwanted ready one may go */
+    bool held;           /* by the operator, who ... */
+    bool held_stop;      /* ... wants its container stopped, ... */
+    bool held_by_hand;   /* ... or did that through the engine */
     bool may_roll;       /* a ready one that is outdated may make way for its new form */
     enum reason why;     /* reason when it may not start, ... */
     const char *why_not; /* ... and the text */

@@ -20,7 +20,7 @@ enum {
     EXIT_UNREACHABLE = 3,
 };
 
-enum { OPT_NO_WAIT = 256 };
+enum { OPT_NO_WAIT = 256, OPT_FOR, OPT_STOP };
 
 enum {
     OUT_MAX = 4 << 20,
@@ -34,9 +34,10 @@ static const char default_socket[] = "/run/lbctl/ctl.sock";
 
 struct cli {
     const char *socket, *conf;
-    bool json, no_wait, follow;
-    const char *last; /* -n */
-    char **argv;      /* arguments of the command */
+    bool json, no_wait, follow, stop;
+    const char *for_time; /* --for */
+    const char *last;     /* -n */
+    char **argv;          /* arguments of the command */
     int argc;
 };
 
@@ -94,6 +95,8 @@ static void print_help(void)
         "  -s, --socket PATH      ctld's socket (default %s)\n"
         "  -c, --config FILE      take the socket's place from this configuration's run_dir\n"
         "      --json             print the answer as JSON\n"
+        "      --for TIME         scale: the pin ends after TIME, such as 2h\n"
+        "      --stop             hold: stop the container, too\n"
         "      --no-wait          reload: do not wait until it is in force\n"
         "  -f, --follow           events: go on with what comes\n"
         "  -n, --last N           events: begin with the last N (default 50)\n"
@@ -206,7 +209,8 @@ static int cmd_status(const struct cli *c)
 static int cmd_scale(const struct cli *c)
 {
     json_t *body = json_pack("{s:s}", "service", c->argv[0]), *done = NULL;
-    uint64_t n = 0;
+    uint64_t n = 0, for_ms = 0;
+    char age[32];
     struct err e;
     int code;
 
@@ -223,15 +227,24 @@ static int cmd_scale(const struct cli *c)
         json_decref(body);
         return EX_USAGE;
     }
+    if (c->for_time != NULL) {
+        if (!str_to_duration_ms(sv_of(c->for_time), &for_ms, &e)) {
+            (void)fprintf(stderr, "lbctl: --for: %s\n", e.msg);
+            json_decref(body);
+            return EX_USAGE;
+        }
+        (void)json_object_set_new(body, "for_ms", json_integer((json_int_t)for_ms));
+    }
     code = ask(c, MSG_SCALE_SET, body, &done);
     if (code != EXIT_OK)
         return code;
     if (c->json)
         print_json(done);
     else
-        (void)printf("%s: %u -> %u instances, %s\n", proto_str(done, "service", ""),
+        (void)printf("%s: %u -> %u instances, %s%s%s\n", proto_str(done, "service", ""),
                      (unsigned)proto_uint(done, "from", 0), (unsigned)proto_uint(done, "to", 0),
-                     proto_str(done, "mode", ""));
+                     proto_str(done, "mode", ""), for_ms > 0 ? " for " : "",
+                     for_ms > 0 ? show_age(for_ms, age, sizeof age) : "");
     json_decref(done);
     return EXIT_OK;
 }
@@ -332,6 +345,38 @@ static json_t *target_of(const char *arg)
     return body;
 }
 
+static int hold(const struct cli *c, const char *change)
+{
+    json_t *body = target_of(c->argv[0]), *done = NULL;
+    int code;
+
+    if (body == NULL)
+        return EX_USAGE;
+    if (change != NULL)
+        (void)json_object_set_new(body, change, json_true());
+    code = ask(c, MSG_HOLD_SET, body, &done);
+    if (code != EXIT_OK)
+        return code;
+    if (c->json)
+        print_json(done);
+    else
+        (void)printf("%s: %s; instances of %s in rotation: %u\n", c->argv[0],
+                     proto_bool(done, "held", false) ? "held" : "released",
+                     proto_str(done, "service", ""), (unsigned)proto_uint(done, "ready", 0));
+    json_decref(done);
+    return EXIT_OK;
+}
+
+static int cmd_hold(const struct cli *c)
+{
+    return hold(c, c->stop ? "stop" : NULL);
+}
+
+static int cmd_release(const struct cli *c)
+{
+    return hold(c, "release");
+}
+
 static void print_events(const struct cli *c, const json_t *doc)
 {
     const json_t *o;
@@ -413,6 +458,8 @@ static int parse(int argc, char **argv, struct cli *c)
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {"no-wait", no_argument, NULL, OPT_NO_WAIT},
+        {"for", required_argument, NULL, OPT_FOR},
+        {"stop", no_argument, NULL, OPT_STOP},
         {"follow", no_argument, NULL, 'f'},
         {"last", required_argument, NULL, 'n'},
         {NULL, 0, NULL, 0},
@@ -432,6 +479,12 @@ static int parse(int argc, char **argv, struct cli *c)
             break;
         case OPT_NO_WAIT:
             c->no_wait = true;
+            break;
+        case OPT_FOR:
+            c->for_time = optarg;
+            break;
+        case OPT_STOP:
+            c->stop = true;
             break;
         case 'f':
             c->follow = true;

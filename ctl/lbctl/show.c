@@ -177,6 +177,9 @@ static void show_scaling(const json_t *s, struct buf *out)
                          num_of(sc, "would_be"));
     else if (strcmp(clock, "unarmed") == 0)
         (void)buf_adds(out, "; the next request starts the clock");
+    else if (json_is_integer(json_object_get(sc, "pin_left_ms")))
+        (void)buf_printf(out, "; the pin ends in %s",
+                         show_age(num_of(sc, "pin_left_ms"), age, sizeof age));
     else
         (void)buf_adds(out, "; not scaled by load");
     (void)buf_adds(out, "\n");

@@ -495,7 +495,7 @@ static void scale(unsigned n)
 {
     struct err e;
 
-    if (!scaler_pin(t.ctl->scaler, app(), n, &e))
+    if (!scaler_pin(t.ctl->scaler, app(), n, 0, &e))
         fail_msg("%s", e.msg);
 }
 

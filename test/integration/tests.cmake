@@ -23,6 +23,7 @@ endfunction()
 # Lane a mostly waits, lane b has the traffic.
 lbctl_integration_test(scenario a 420)
 lbctl_integration_test(engine a 240)
+lbctl_integration_test(hand a 120)
 lbctl_integration_test(config a 120)
 lbctl_integration_test(shared a 120)
 lbctl_integration_test(users a 120)

@@ -3,7 +3,7 @@ foreach(module adopt feed health plan reason scale slot verdict why)
 endforeach()
 
 # The whole shell on a fake engine, fake probes (in place of ctl_runtime) and a fake lbd, in virtual time.
-foreach(module ledger loop reload restart wishes)
+foreach(module hold ledger loop reload restart wishes)
   lbctl_unit_test(ctl/${module}_test.c ctl_shell)
   target_sources(unit_ctl_${module} PRIVATE unit/ctl/live.c unit/ctl/fake_engine.c unit/ctl/fake_lb.c
     unit/ctl/virtual_clock.c)

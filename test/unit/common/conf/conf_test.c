@@ -133,6 +133,7 @@ static const struct {
     {"relative path", "run_dir: run\n" S, "'run_dir' must be an absolute path"},
     {"signal", S "    stop_signal: TERM\n", "must be a signal's name"},
     {"publish", S "    publish: eth0\n", "'publish' must be an IPv4 or IPv6 address"},
+    {"manual stop", S "    manual_stop: keep\n", "use one of: replace, hold"},
     {"connect", S "    connect: maybe\n", "use one of: published, direct"},
     {"volume without target", S "    volumes: [data]\n", "t:4:15: volume 'data': write NAME:/PATH"},
     {"volume, relative", S "    volumes: ['./x:/y']\n", "volume './x:/y': write"},

@@ -154,6 +154,43 @@ static const struct {
     {"adopted, never started", "adopt created;want;do start starting"},
     {"adopted, not wanted", "adopt ready;may leave;do drain draining;drained;do stop stopping"},
     {"adopted, never started, not wanted", "adopt created;do remove empty"},
+    {"held: drained, left running, not replaced; released: probed again",
+     "BIRTH;hold;do drain draining;do none draining;drained;do none held;do none held;unhold;"
+     "do none starting;do none starting;probe ok;do none ready;replaced 0"},
+    {"held and stopped: left as it is; released: replaced",
+     "BIRTH;hold-stop;do drain draining;drained;do stop stopping;stopped ok;do none held;"
+     "do none held;unhold;do remove empty;do create creating"},
+    {"held, then stopped, too",
+     "BIRTH;hold;do drain draining;drained;do none held;hold-stop;do none draining;do stop "
+     "stopping;stopped ok;do none held"},
+    {"held: the engine is away",
+     "BIRTH;hold-stop;may-not act start;do drain draining;drained;do none draining;may act;do stop "
+     "stopping"},
+    {"held while sick: not replaced",
+     "BIRTH;may replace;probe bad;hold;do drain draining;do none draining;drained;do none held"},
+    {"held while it leaves: the hold comes after",
+     "BIRTH;may replace;probe bad;do drain draining;"
+     "hold;drained;do stop stopping;stopped ok;do remove empty;do none held"},
+    {"held, dies: stays as it is", "BIRTH;hold;do drain draining;drained;do none held;see exited;"
+                                   "do none held;unhold;do remove empty"},
+    {"dead by hand: held as it is",
+     "BIRTH;see exited;hold;do drain draining;drained;do none held;unhold;do remove empty"},
+    {"held before it is there", "want;hold;do none held;unhold;do none empty;do create creating"},
+    {"held while it is created", "want;do create creating;hold;created ok;do remove empty;do none "
+                                 "held"},
+    {"held while it starts: nobody to drain",
+     "BIRTH0;hold;do none draining;do none held;unhold;do none starting"},
+    {"held and not wanted any more: stays",
+     "BIRTH;hold;do drain draining;drained;do none held;"
+     "unwant;do none held;unhold;do none starting;do none draining;do stop stopping"},
+    {"released during its drain",
+     "BIRTH;hold;do drain draining;unhold;drained;do none held;do none "
+     "starting;probe ok;do none ready"},
+    {"adopted, held", "adopt ready;hold;do drain draining;drained;do none held"},
+    {"failures are remembered when it is ready, forgotten after ten good minutes",
+     "want;do create creating;created refused;do none waiting;do create creating;created refused;"
+     "do none waiting;t 1000;do create creating;created ok;do start starting;started ok;probe ok;"
+     "do none ready;fails 2;t 599999;do none ready;fails 2;t 1;do none ready;fails 0"},
     {"started by hand while it waits",
      "want;do create creating;created ok;do start starting;started busy;do none "
      "waiting;see running;do none starting;probe ok;do none ready"},
@@ -249,7 +286,9 @@ static void story_number(struct run *r, const char *what, const char *word)
         r->now += n;
     else if (strcmp(what, "wake") == 0)
         assert_int_equal(slot_wake_ms(&r->s) - r->now, n);
-    else if (r->s.replaced != n)
+    else if (strcmp(what, "fails") == 0 && r->s.fails != n)
+        fail_msg("%s: %u failures, want %u", r->name, r->s.fails, (unsigned)n);
+    else if (strcmp(what, "replaced") == 0 && r->s.replaced != n)
         fail_msg("%s: replaced %u times, want %u", r->name, r->s.replaced, (unsigned)n);
 }
 
@@ -274,10 +313,15 @@ static void sentence(struct run *r, const char *text)
         story_see(r, w[3] != '\0', strsep(&save, " "));
     else if (strcmp(w, "adopt") == 0)
         story_adopt(r, strsep(&save, " "));
-    else if (strcmp(w, "t") == 0 || strcmp(w, "wake") == 0 || strcmp(w, "replaced") == 0)
+    else if (strcmp(w, "t") == 0 || strcmp(w, "wake") == 0 || strcmp(w, "replaced") == 0 ||
+             strcmp(w, "fails") == 0)
         story_number(r, w, strsep(&save, " "));
     else if (strcmp(w, "outdated") == 0)
         r->s.cur.outdated = true;
+    else if (strcmp(w, "hold") == 0 || strcmp(w, "hold-stop") == 0)
+        r->env.held = true, r->env.held_stop = w[4] != '\0';
+    else if (strcmp(w, "unhold") == 0)
+        r->env.held = r->env.held_stop = false;
     else if (strcmp(w, "BIRTH0") == 0)
         (void)0;
     else
