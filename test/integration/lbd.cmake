@@ -19,3 +19,11 @@ set_tests_properties(integration/lbd_clocks PROPERTIES LABELS proxy TIMEOUT 60
 add_test(NAME integration/lbd_reset COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/lbd_reset_test.py)
 set_tests_properties(integration/lbd_reset PROPERTIES LABELS proxy TIMEOUT 300
   ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+# the same exchanges through lbd and nginx; --count 100000 for the full run
+add_test(NAME integration/differential COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/differential_test.py)
+set_tests_properties(integration/differential PROPERTIES LABELS proxy TIMEOUT 300 SKIP_RETURN_CODE 77
+  ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+# connections dropped at random phases; LBCTL_TEST_CONNECTIONS=20000 for the full run
+add_test(NAME integration/churn COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/churn_test.py)
+set_tests_properties(integration/churn PROPERTIES LABELS proxy TIMEOUT 300
+  ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
