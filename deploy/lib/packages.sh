@@ -10,7 +10,10 @@ PACKAGES_DEPLOY=(
 )
 # What test/run needs beside those.
 # shellcheck disable=SC2034
-PACKAGES_TEST=(libcmocka-dev python3 postgresql-15 wrk valgrind chromium fonts-dejavu-core)
+PACKAGES_TEST=(libcmocka-dev python3 postgresql-15 wrk valgrind chromium fonts-dejavu-core libpcre2-8-0)
+# Proxies that tests compare with: unpacked, not installed, because their packages start a server on port 80.
+# shellcheck disable=SC2034
+PACKAGES_TEST_PEERS=(nginx)
 # Nice to have in tests; what needs them is skipped without them.
 # shellcheck disable=SC2034
 PACKAGES_TEST_OPTIONAL=(bsdextrautils clang libclang-rt-14-dev clang-format shellcheck python3-yaml mandoc systemd)
@@ -55,6 +58,19 @@ packages_install()
     ui_run "apt-get could not install: $*" \
         "see the messages below; often 'apt-get -f install' or 'apt-get update' by hand helps" \
         "${apt[@]}" --no-install-recommends install "$@"
+}
+
+# packages_unpack DIR NAME...: the files of these packages below DIR, without installing them.
+packages_unpack()
+{
+    local dir=$1 name
+    shift
+    mkdir -p "$dir"
+    for name in "$@"; do
+        [[ ! -e $dir/.$name ]] || continue
+        (cd -- "$dir" && apt-get -q -o APT::Sandbox::User=root download "$name" && dpkg-deb -x "$name"_*.deb . &&
+            rm -f -- "$name"_*.deb && touch ".$name") >>"$UI_LOG" 2>&1 || return 1
+    done
 }
 
 # Package lists older than a day name files that a mirror may no longer have.
