@@ -32,7 +32,7 @@ const char *probe_result_name(enum probe_result r)
         [PROBE_OK] = "ok",           [PROBE_BAD_STATUS] = "bad-status",
         [PROBE_REFUSED] = "refused", [PROBE_RESET] = "reset",
         [PROBE_TIMEOUT] = "timeout", [PROBE_BAD_ANSWER] = "bad-answer",
-        [PROBE_LOCAL] = "local",
+        [PROBE_LOCAL] = "local",     [PROBE_FOREIGN] = "foreign",
     };
 
     return (unsigned)r < ARRAY_LEN(names) ? names[r] : "?";

@@ -22,6 +22,7 @@ enum probe_result {
     PROBE_TIMEOUT,
     PROBE_BAD_ANSWER, /* not HTTP */
     PROBE_LOCAL, /* our own trouble (no descriptors, no memory): says nothing about the instance */
+    PROBE_FOREIGN, /* well answered, but by whoever has the port now: tenancy.h. Never the pool's */
 };
 const char *probe_result_name(enum probe_result r);
 /* What a finished call says about the instance. Pure. */

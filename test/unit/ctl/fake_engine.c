@@ -268,8 +268,17 @@ static void fake_remove(struct runtime *rt, const char *id, rt_done_fn *done, vo
     op_new(REMOVE, id, 2, arg)->done = done;
 }
 
-const struct runtime_ops runtime_fake = {"fake",      fake_open,  fake_close, fake_info,  fake_list,
-                                         fake_create, fake_start, fake_stop,  fake_remove};
+const struct runtime_ops runtime_fake = {
+    .name = "fake",
+    .open = fake_open,
+    .close = fake_close,
+    .info = fake_info,
+    .list = fake_list,
+    .create = fake_create,
+    .start = fake_start,
+    .stop = fake_stop,
+    .remove = fake_remove,
+};
 
 void fake_engine_reset(struct loop *l)
 {
