@@ -76,7 +76,7 @@ static void begin(struct place *p)
     }
     p->probing = true;
     p->probe_generation = p->s.cur.generation;
-    probe_start(c->probes, tag_of(p), h->kind, host, port, h->path, h->timeout_ms);
+    probe_start(c->probes, tag_of(p), h, host, port);
 }
 
 static void on_probe_timer(void *arg) /* timer */

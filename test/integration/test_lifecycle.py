@@ -94,6 +94,28 @@ class Admission(case.FakeCase):
                          {p: i for p, i in ids.items() if i != bad}, "the healthy ones were touched")
 
 
+class HostOfTheCheck(case.FakeCase):
+    """Programs that answer only to their own name."""
+
+    def test_host(self):
+        env = '{ MIS_HOST: "Host: app.example" }'
+        s = Stack(app={"environment": env, "health": "{ path: /x/_health, host: app.example, fall: 1 }"}, extra=f"""\
+                  unnamed:
+                    image: "@IMAGE@"
+                    environment: {env}
+                    port: 80
+                    host_ports: @PORTS@
+                    health: {{ path: /x/_health, start_period: 1h }}
+                  """)
+        self.addCleanup(s.close)
+        s.start_lbd()
+        s.start_ctld()
+        s.wait_ready(1)
+        slot = until(lambda: next((x for x in s.svc("unnamed")["slots"] if x["health"] == "bad-status 400"), None), 20,
+                     "a bad answer to the one that is asked by its address")
+        self.assertEqual(slot["state"], "starting")
+
+
 class NoNumbers(case.FakeCase):
     """An outage of lbd's numbers is no grounds to take instances away."""
 

@@ -433,15 +433,13 @@ static const struct fake_box *behind(const char *address, uint16_t port)
     return NULL;
 }
 
-void probe_start(struct probe_pool *pool, uint64_t tag, enum conf_health_kind kind,
-                 const char *address, uint16_t port, const char *path, uint64_t timeout_ms)
+void probe_start(struct probe_pool *pool, uint64_t tag, const struct conf_health *h,
+                 const char *address, uint16_t port)
 {
     struct one_probe *p = mem_zalloc(sizeof(*p));
     const struct fake_box *b = behind(address, port);
     unsigned at_once = 1;
 
-    (void)kind;
-    (void)path;
     *p = (struct one_probe){.pool = pool, .tag = tag, .r = PROBE_OK, .status = 200};
     if (b == NULL)
         p->r = PROBE_REFUSED;
@@ -461,5 +459,5 @@ void probe_start(struct probe_pool *pool, uint64_t tag, enum conf_health_kind ki
         engine.probes_at_once_max = at_once;
     list_push_back(&pool->all, &p->node);
     timer_init(&p->timer, engine.loop, on_probe, p);
-    timer_in(&p->timer, p->r == PROBE_TIMEOUT ? timeout_ms : 1);
+    timer_in(&p->timer, p->r == PROBE_TIMEOUT ? h->timeout_ms : 1);
 }
