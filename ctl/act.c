@@ -15,6 +15,7 @@
 #include "ctl/probing.h"
 #include "ctl/removal.h"
 #include "ctl/store.h"
+#include "ctl/tenancy.h"
 
 static const uint32_t CALL_MAGIC = MAGIC('a', 'c', 'a', 'l');
 
@@ -139,6 +140,8 @@ static void on_runtime_started(void *arg, enum rt_result r, const char *address,
 
     k->act->starts--;
     p = call_end(k, "start", r, e, text, sizeof text);
+    if (r == RT_OK)
+        tenancy_note(p);
     slot_start_done(&p->s, result_of(r), address != NULL ? address : "", text,
                     loop_now_ms(p->service->ctl->loop));
     probing_update(p);
@@ -196,6 +199,7 @@ static void do_start(struct act *a, struct place *p)
 {
     (void)snprintf(p->health, sizeof p->health, "none");
     p->requests = p->in_flight = 0;
+    p->listener = 0;
     a->starts++;
     a->c->ops->start(a->c->rt, p->service->c, p->s.cur.id, on_runtime_started,
                      call_new(a, p, false));

@@ -20,6 +20,7 @@
 #include "ctl/removal.h"
 #include "ctl/scaler.h"
 #include "ctl/store.h"
+#include "ctl/tenancy.h"
 
 static const uint32_t CTL_MAGIC = MAGIC('c', 't', 'l', 'd');
 
@@ -188,6 +189,7 @@ bool ctl_new(struct loop *l, const struct ctl_options *o, struct ctl **ret, stru
     m->lock_fd = -1;
     list_init(&c->later.node);
     timer_init(&c->wake, l, on_ctl_wake, c);
+    tenancy_init(c);
     model_build(c);
     c->lb = lblink_new(c);
     c->act = act_new(c);
@@ -222,6 +224,7 @@ void ctl_free(struct ctl *c)
         c->ops->close(c->rt);
     observe_free(c->observer);
     probing_fini(c);
+    tenancy_fini(c);
     scaler_free(c->scaler);
     removals_free(c->removals);
     act_free(c->act);

@@ -606,6 +606,7 @@ static void docker_remove(struct runtime *rt, const char *id, rt_done_fn *done, 
 
 const struct runtime_ops runtime_docker = {
     .name = "docker",
+    .keeps_ports = true,
     .open = docker_open,
     .close = docker_close,
     .info = docker_info,

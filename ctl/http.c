@@ -40,7 +40,8 @@ struct http_call {
     struct list node, news;
     struct http *http;
     CURL *easy;
-    char *body; /* of the request */
+    char *body;                  /* of the request */
+    struct curl_slist *own_head; /* of the request, when it has a Host field of its own */
     struct buf in;
     size_t head_n, dropped_n, in_max;
     enum http_body mode;
@@ -338,6 +339,7 @@ static void call_free(struct http_call *c)
     list_unlink(&c->node);
     buf_fini(&c->in);
     mem_free(c->body);
+    curl_slist_free_all(c->own_head);
     c->magic = 0;
     mem_free(c);
 }
@@ -476,18 +478,42 @@ static bool host_ok(const char *s)
                strlen(s);
 }
 
-static void set_request(struct http_call *c, const struct http_ask *ask)
+/* Of a Host field, with brackets around an IPv6 address. */
+static bool host_field_ok(const char *s)
+{
+    return s[0] != '\0' &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:_[]") ==
+               strlen(s);
+}
+
+/* The usual header, with another Host. */
+static bool make_own_head(struct http_call *c, const char *host)
+{
+    AUTO(mem_freep) char *line = mem_printf("Host: %s", host);
+    struct curl_slist *more;
+
+    c->own_head = curl_slist_append(NULL, "Connection: close");
+    more = c->own_head != NULL ? curl_slist_append(c->own_head, line) : NULL;
+    return more != NULL;
+}
+
+static bool set_request(struct http_call *c, const struct http_ask *ask)
 {
     CURL *e = c->easy;
 
     if (ask->method == NULL) {
         c->connect_only = true;
         curl_easy_setopt(e, CURLOPT_CONNECT_ONLY, 1L);
-        return;
+        return true;
     }
     curl_easy_setopt(e, CURLOPT_REQUEST_TARGET, ask->target);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "lbctl");
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, ask->json != NULL ? c->http->head_json : c->http->head);
+    if (ask->host_field != NULL) {
+        if (!make_own_head(c, ask->host_field))
+            return false;
+        curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->own_head);
+    }
     if (strcmp(ask->method, "POST") == 0) {
         c->body = mem_strdup(ask->json != NULL ? ask->json : "");
         curl_easy_setopt(e, CURLOPT_POSTFIELDS, c->body);
@@ -497,6 +523,7 @@ static void set_request(struct http_call *c, const struct http_ask *ask)
     }
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_curl_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
+    return true;
 }
 
 static bool set_options(struct http_call *c, const struct http_ask *ask)
@@ -529,8 +556,7 @@ static bool set_options(struct http_call *c, const struct http_ask *ask)
     if (ask->socket != NULL &&
         curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, ask->socket) != CURLE_OK)
         return false;
-    set_request(c, ask);
-    return curl_easy_setopt(e, CURLOPT_URL, url) == CURLE_OK;
+    return set_request(c, ask) && curl_easy_setopt(e, CURLOPT_URL, url) == CURLE_OK;
 }
 
 static bool call_begin(struct http_call *c, const struct http_ask *ask)
@@ -542,6 +568,7 @@ static bool call_begin(struct http_call *c, const struct http_ask *ask)
         return false;
     }
     if ((ask->socket == NULL && !host_ok(ask->host)) ||
+        (ask->host_field != NULL && (!host_field_ok(ask->host_field) || ask->json != NULL)) ||
         (ask->method != NULL && !target_ok(ask->target))) {
         snprintf(c->text, sizeof(c->text), "no usable address or target");
         return false;

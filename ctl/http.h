@@ -63,9 +63,10 @@ struct http_ask {
     const char *socket; /* path of a Unix socket; NULL: TCP to host:port */
     const char *host;   /* address or name; IPv6 without brackets */
     uint16_t port;
-    const char *target;  /* origin form, encoded: "/a/b?c=d" */
-    const char *json;    /* request body; NULL: none */
-    uint64_t timeout_ms; /* the whole call; for streams only until the head is there */
+    const char *host_field; /* value of Host; NULL: the address. Not together with json */
+    const char *target;     /* origin form, encoded: "/a/b?c=d" */
+    const char *json;       /* request body; NULL: none */
+    uint64_t timeout_ms;    /* the whole call; for streams only until the head is there */
     size_t answer_max;
     enum http_body mode;
     http_head_fn *on_head; /* streams with status 200 only; may be NULL */

@@ -48,8 +48,10 @@ struct place { /* a slot with what the shell keeps beside it */
     uint64_t grid_generation;      /* last one that got its place on the probing grid */
     enum probe_result last_result; /* of the current instance, once model_is_probed() */
     char health[24];               /* short name of the last result */
-    uint64_t receipt;              /* number of the drain record that allows the current one's stop;
-                                      0: it needed none */
+    /* the socket that listens on its host port: tenancy.h; 0: not known */
+    uint64_t listener, listener_seen;
+    uint64_t receipt; /* number of the drain record that allows the current one's stop;
+                         0: it needed none */
     /* lbd's numbers for the current instance */
     uint64_t requests, in_flight;
 };
@@ -97,6 +99,7 @@ struct ctl {
     struct runtime *rt;
     struct chan_hub *hub;
     struct probe_pool *probes;
+    int diag; /* for listener_ask(); -1: none */
     struct service *services;
     size_t services_n;
     uint64_t began_ms;

@@ -14,6 +14,7 @@
 #include "ctl/probing.h"
 #include "ctl/removal.h"
 #include "ctl/scaler.h"
+#include "ctl/tenancy.h"
 
 enum { OBSERVE_BLOCKED_MS = 250 };
 
@@ -159,6 +160,8 @@ static void see_one(struct observer *o, const struct match *m)
     slot_see(&m->p->s, m->next, seen_of(m->i->state), m->i->id, m->i->address, text, now);
     if (m->cur && m->i->address[0] != '\0')
         (void)snprintf(m->p->s.cur.address, sizeof m->p->s.cur.address, "%s", m->i->address);
+    if (m->cur && (m->i->state == RT_RUNNING || m->i->state == RT_PAUSED))
+        tenancy_confirm(m->p);
     if (m->cur)
         probing_update(m->p); /* a start whose answer was lost has happened after all */
 }
@@ -271,6 +274,7 @@ static void take(struct observer *o, const struct match *m, bool known_ready)
                loop_now_ms(o->c->loop));
     if (seen_of(m->i->state) == SLOT_SEEN_EXITED)
         p->s.cur.phase = INST_DEAD; /* held: left for inspection */
+    p->listener = seen_of(m->i->state) == SLOT_SEEN_RUNNING ? p->listener_seen : 0;
     if (p->service->c->routes.n == 0)
         p->s.cur.listed = false; /* lbd has never heard of it */
     log_info("instance adopted",
@@ -414,6 +418,7 @@ static void on_observe_timer(void *arg) /* timer */
     if (o->running)
         return;
     o->running = true;
+    tenancy_look(o->c);
     o->asked = model_tick(o->c);
     o->asked_ms = loop_now_ms(o->c->loop);
     o->c->ops->list(o->c->rt, on_runtime_list, o);

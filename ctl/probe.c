@@ -32,7 +32,7 @@ const char *probe_result_name(enum probe_result r)
         [PROBE_OK] = "ok",           [PROBE_BAD_STATUS] = "bad-status",
         [PROBE_REFUSED] = "refused", [PROBE_RESET] = "reset",
         [PROBE_TIMEOUT] = "timeout", [PROBE_BAD_ANSWER] = "bad-answer",
-        [PROBE_LOCAL] = "local",
+        [PROBE_LOCAL] = "local",     [PROBE_FOREIGN] = "foreign",
     };
 
     return (unsigned)r < ARRAY_LEN(names) ? names[r] : "?";
@@ -102,19 +102,20 @@ void probe_pool_free(struct probe_pool *pool)
     mem_free(pool);
 }
 
-void probe_start(struct probe_pool *pool, uint64_t tag, enum conf_health_kind kind,
-                 const char *address, uint16_t port, const char *path, uint64_t timeout_ms)
+void probe_start(struct probe_pool *pool, uint64_t tag, const struct conf_health *h,
+                 const char *address, uint16_t port)
 {
     struct probe *p = mem_zalloc(sizeof(*p));
 
-    *p = (struct probe){.magic = PROBE_MAGIC, .pool = pool, .tag = tag, .kind = kind};
+    *p = (struct probe){.magic = PROBE_MAGIC, .pool = pool, .tag = tag, .kind = h->kind};
     list_push_back(&pool->running, &p->node);
     http_start(pool->http, &(struct http_ask){
-                               .method = kind == CONF_HEALTH_TCP ? NULL : "GET",
+                               .method = h->kind == CONF_HEALTH_TCP ? NULL : "GET",
                                .host = address,
                                .port = port,
-                               .target = path,
-                               .timeout_ms = timeout_ms,
+                               .host_field = h->kind == CONF_HEALTH_TCP ? NULL : h->host,
+                               .target = h->path,
+                               .timeout_ms = h->timeout_ms,
                                .answer_max = PROBE_BODY_MAX,
                                .mode = HTTP_BODY_DROP,
                                .done = on_http_done,

@@ -22,6 +22,7 @@ enum probe_result {
     PROBE_TIMEOUT,
     PROBE_BAD_ANSWER, /* not HTTP */
     PROBE_LOCAL, /* our own trouble (no descriptors, no memory): says nothing about the instance */
+    PROBE_FOREIGN, /* well answered, but by whoever has the port now: tenancy.h. Never the pool's */
 };
 const char *probe_result_name(enum probe_result r);
 /* What a finished call says about the instance. Pure. */
@@ -35,9 +36,9 @@ typedef void probe_done_fn(void *arg, uint64_t tag, enum probe_result r, int sta
 bool probe_pool_new(struct loop *l, probe_done_fn *done, void *arg, struct probe_pool **ret,
                     struct err *e) MUST_CHECK;
 void probe_pool_free(struct probe_pool *p); /* running probes are dropped without done */
-/* Starts a probe of address:port. kind is HTTP (GET path, Host: address:port, User-Agent lbctl) or
- * TCP. */
-void probe_start(struct probe_pool *p, uint64_t tag, enum conf_health_kind kind,
-                 const char *address, uint16_t port, const char *path, uint64_t timeout_ms);
+/* Starts a probe of address:port. h->kind is HTTP (GET path, Host: h->host or address:port,
+ * User-Agent lbctl) or TCP; h is borrowed during the call. */
+void probe_start(struct probe_pool *p, uint64_t tag, const struct conf_health *h,
+                 const char *address, uint16_t port);
 
 #endif

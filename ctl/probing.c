@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "ctl/ctl.h"
 #include "ctl/observe.h"
+#include "ctl/tenancy.h"
 
 /* The tag of a probe: service, slot, generation of the instance. A late result of a former one
  * finds nothing. */
@@ -75,7 +76,7 @@ static void begin(struct place *p)
     }
     p->probing = true;
     p->probe_generation = p->s.cur.generation;
-    probe_start(c->probes, tag_of(p), h->kind, host, port, h->path, h->timeout_ms);
+    probe_start(c->probes, tag_of(p), h, host, port);
 }
 
 static void on_probe_timer(void *arg) /* timer */
@@ -97,6 +98,8 @@ static void on_probe_done(void *arg, uint64_t tag, enum probe_result r, int stat
     if (p == NULL || !is_probing(p) || tag != tag_of(p))
         return;
     p->probing = false;
+    if (r == PROBE_OK && tenancy_lost(p))
+        r = PROBE_FOREIGN;
     p->last_result = r;
     if (r == PROBE_LOCAL) {
         log_warn("probe not possible", "service=%s slot=%u reason=\"out of descriptors or memory\"",
@@ -106,7 +109,8 @@ static void on_probe_done(void *arg, uint64_t tag, enum probe_result r, int stat
             (void)snprintf(p->health, sizeof p->health, "%s %d", probe_result_name(r), status);
         else
             (void)snprintf(p->health, sizeof p->health, "%s", probe_result_name(r));
-        if (r == PROBE_REFUSED || r == PROBE_RESET) /* it may have died without a hint */
+        if (r == PROBE_REFUSED || r == PROBE_RESET ||
+            r == PROBE_FOREIGN) /* it may have died without a hint */
             observe_doubt(c->observer);
         took_result(p, r == PROBE_OK, p->health);
     }

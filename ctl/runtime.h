@@ -89,6 +89,8 @@ struct rt_info {
 struct runtime;
 struct runtime_ops {
     const char *name;
+    /* It opens an instance's host port itself, with one socket from its start to its end. */
+    bool keeps_ports;
     /* hint may be NULL. Connects lazily; an engine that is away is no error here. */
     bool (*open)(struct loop *l, const struct conf *c, rt_hint_fn *hint, void *arg,
                  struct runtime **ret, struct err *e);

@@ -36,14 +36,16 @@ static json_t *build_backends(const struct service *s)
         const struct place *p = &s->places[i];
         uint16_t port = 0;
         const char *host = model_backend_host(p, &port);
-
         unsigned weight = model_is_fixed(s) ? s->c->backends.v[i].weight : 1;
+        json_t *b;
 
-        if (in_table(p))
-            (void)json_array_append_new(backends,
-                                        json_pack("{s:i, s:s, s:s, s:i, s:i}", "slot", (int)i,
-                                                  "instance", p->s.cur.token, "address", host,
-                                                  "port", (int)port, "weight", (int)weight));
+        if (!in_table(p))
+            continue;
+        b = json_pack("{s:i, s:s, s:s, s:i, s:i}", "slot", (int)i, "instance", p->s.cur.token,
+                      "address", host, "port", (int)port, "weight", (int)weight);
+        if (p->listener != 0)
+            (void)json_object_set_new(b, "listener", json_integer((json_int_t)p->listener));
+        (void)json_array_append_new(backends, b);
     }
     return backends;
 }

@@ -65,6 +65,7 @@ static const struct {
     {"COOKIE_PATH", "path"},
     {"SAME_SITE", "word"},
     {"HTTP_PATH", "path"},
+    {"HOST_FIELD", "name or address, with :PORT if need be"},
     {"TCP", "true or false"},
 };
 

@@ -161,6 +161,7 @@ static bool add_backend(struct table *t, struct table_service *ts, const json_t 
 
         b->joined_ms = old != NULL && old->backends_n > 0 ? clock_mono_ms() : 0;
     }
+    atomic_store_explicit(&b->listener, proto_uint(spec, "listener", 0), memory_order_relaxed);
     ts->backends[ts->backends_n++] = b;
     return true;
 }

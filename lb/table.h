@@ -61,6 +61,7 @@ struct backend {
     struct sockaddr_storage sa;
     socklen_t sa_len;
     struct cell *cells;
+    _Atomic uint64_t listener; /* the socket that takes its connections (listener_ask); 0: any */
     /* Passive health, shared by all workers; relaxed, a lost update costs one request's detour. */
     _Atomic uint64_t hold_until_ms;    /* leave it alone while others are ready */
     _Atomic uint64_t suspect_until_ms; /* until then only requests that may be repeated try it */

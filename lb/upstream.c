@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/listener.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "lb/core/pick.h"
@@ -247,6 +248,8 @@ static struct upstream *open_new(struct pool *p, bool *ret_refused)
     list_init(&u->grave.node);
     u->requests = 0;
     u->reused = u->connected = false;
+    u->proven =
+        w->diag < 0 || atomic_load_explicit(&p->backend->listener, memory_order_relaxed) == 0;
     u->x = NULL;
     if (!sock_open(&u->s, w, fd, on_upstream_event, u, on_upstream_expired)) {
         slab_give(&w->upstreams, u);
@@ -270,6 +273,27 @@ struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool 
         u->requests++;
     }
     return u;
+}
+
+enum upstream_proof upstream_prove(struct upstream *u)
+{
+    const struct backend *b = u->pool->backend;
+    struct tcp_info info = {.tcpi_state = TCP_CLOSE};
+    socklen_t n = sizeof(info);
+    uint64_t id = 0;
+    struct err e;
+
+    if (u->proven)
+        return UPSTREAM_PROVEN;
+    if (getsockopt(u->s.fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+        info.tcpi_state == TCP_SYN_SENT)
+        return UPSTREAM_WAITS;
+    u->proven = true; /* also when the connection is broken: whoever uses it will notice */
+    if (info.tcpi_state == TCP_CLOSE ||
+        !listener_ask(u->s.w->diag, (const struct sockaddr *)(const void *)&b->sa, &id, &e))
+        return UPSTREAM_PROVEN;
+    return id == atomic_load_explicit(&b->listener, memory_order_relaxed) ? UPSTREAM_PROVEN
+                                                                          : UPSTREAM_FOREIGN;
 }
 
 void upstream_give(struct upstream *u, bool reusable)

@@ -39,6 +39,7 @@ struct upstream {
     unsigned requests; /* sent on it, this one included */
     bool reused;       /* it came from the pool */
     bool connected;    /* the kernel took a byte, or said that it is writable */
+    bool proven;       /* it leads to the instance, or nothing can be said about that */
 };
 
 size_t upstream_size(void);
@@ -67,6 +68,11 @@ bool pool_usable(struct pool *p, uint64_t now_ms, bool repeatable);
  * already. */
 struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look,
                                bool *ret_refused);
+/* Does a new connection lead to the instance? Its port may have gone to somebody else since ctld
+ * looked. The listening socket that is there after the handshake was there before it. Nothing may
+ * be sent before the answer is yes. */
+enum upstream_proof { UPSTREAM_WAITS, UPSTREAM_PROVEN, UPSTREAM_FOREIGN };
+enum upstream_proof upstream_prove(struct upstream *u);
 /* Give it back after an exchange: to the pool if it may be used again, else it is closed. */
 void upstream_give(struct upstream *u, bool reusable);
 void upstream_close(struct upstream *u);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/listener.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "lb/alog.h"
@@ -440,6 +441,8 @@ static void worker_free(struct worker *w)
     slab_fini(&w->large);
     slab_fini(&w->huge);
     mem_free(w->scratch);
+    if (w->diag >= 0)
+        close(w->diag);
     mem_free(w);
 }
 
@@ -493,6 +496,9 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
     w->shared = sh;
     if (getrandom(&w->random, sizeof(w->random), 0) < 0)
         w->random = clock_wall_ms() << 8 | id; /* ids need to differ, not to be secret */
+    w->diag = listener_open(e);
+    if (w->diag < 0 && id == 0)
+        log_warn("owners of ports are not checked", "reason=\"%s\"", e->msg);
     w->scratch = mem_zalloc(WORKER_SCRATCH);
     wheel_init(&w->wheel, clock_mono_ms());
     slab_init(&w->clients, front_client_size(), KEEP_CLIENTS);

@@ -96,6 +96,8 @@ struct worker {
     char *scratch;          /* heads are composed here */
     struct alog_feed *alog; /* NULL: no access log */
 
+    int diag; /* for listener_ask(); -1: not to be had here */
+
     unsigned active;            /* exchanges with a service */
     unsigned repeating;         /* of them, those in a repeated attempt */
     _Atomic uint64_t clients_n; /* this worker's connections; others read it */

@@ -272,8 +272,23 @@ static bool pump_up(struct xchg *x)
     }
 }
 
+/* true: nothing of the request may go out (yet). *ret_moved: the state moved. */
+static bool unproven(struct xchg *x, bool *ret_moved)
+{
+    enum upstream_proof proof = upstream_prove(x->u);
+
+    *ret_moved = proof == UPSTREAM_FOREIGN;
+    if (proof == UPSTREAM_FOREIGN)
+        xchg_attempt_lost(x, XC_REFUSED, "its port is another program's now");
+    return proof != UPSTREAM_PROVEN;
+}
+
 static bool step_send(struct xchg *x)
 {
+    bool moved;
+
+    if (x->state == XS_CONNECT && unproven(x, &moved))
+        return moved;
     if (!x->up_over && pump_up(x))
         return true;
     if (x->state == XS_CONNECT) {

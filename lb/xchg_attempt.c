@@ -152,6 +152,7 @@ static enum retry_verdict may_repeat(const struct xchg *x, enum xchg_cause cause
         .idempotent = http_method_idempotent(x->req.method),
         .replayable = x->up.keep,
         .timed_out = cause == XC_TIMEOUT,
+        .departed = x->pool->departed,
         .repeated = x->repeating,
         .attempts = x->attempts,
         .backends = x->ws != NULL ? x->ws->ts->backends_n : 0,

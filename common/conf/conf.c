@@ -74,11 +74,17 @@ static void pairs_fini(struct conf_pairs *p)
 
 static void service_fini(struct conf_service *s)
 {
-    char *const owned[] = {s->name,           s->image,
-                           s->user,           s->stop_signal,
-                           s->publish,        s->health.path,
-                           s->static_dir,     s->balance.hash_name,
-                           s->balance.sticky, s->balance.sticky_path};
+    char *const owned[] = {s->name,
+                           s->image,
+                           s->user,
+                           s->stop_signal,
+                           s->publish,
+                           s->health.path,
+                           s->health.host,
+                           s->static_dir,
+                           s->balance.hash_name,
+                           s->balance.sticky,
+                           s->balance.sticky_path};
     struct conf_strs *const lists[] = {
         &s->entrypoint, &s->command,  &s->volumes, &s->depends_on, &s->tmpfs,       &s->networks,
         &s->cap_add,    &s->cap_drop, &s->routes,  &s->env_file,   &s->scale.ignore};

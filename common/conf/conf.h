@@ -58,6 +58,7 @@ enum conf_health_kind { CONF_HEALTH_NONE, CONF_HEALTH_HTTP, CONF_HEALTH_TCP };
 struct conf_health {
     enum conf_health_kind kind;
     char *path;    /* http */
+    char *host;    /* http: value of Host; NULL: the instance's address */
     uint16_t port; /* inside the container; 0: the service's own */
     uint64_t interval_ms, timeout_ms;
     unsigned fall, rise;      /* consecutive results that change the state */

@@ -286,6 +286,25 @@ bool conf_read_HTTP_PATH(struct conf_reader *r, const struct conf_row *row, cons
     return true;
 }
 
+bool conf_read_HOST_FIELD(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                          void *dst)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:_[]";
+    bool ok;
+
+    if (!conf_is_scalar(r, row, n))
+        return false;
+    ok = n->text.n >= 1 && n->text.n <= 255;
+    for (size_t i = 0; ok && i < n->text.n; i++)
+        ok = n->text.p[i] != '\0' && strchr(plain, n->text.p[i]) != NULL;
+    if (!ok)
+        return CONF_BAD(r, n, "'%s' must be a host name or address, with :PORT if need be",
+                        row->key);
+    conf_set_str(dst, n->text);
+    return true;
+}
+
 static bool pair_add(struct conf_reader *r, const struct conf_row *row, const struct ynode *at,
                      struct sv key, struct sv value, struct conf_pairs *dst)
 {

@@ -180,6 +180,8 @@ bool conf_read_HEALTH(struct conf_reader *r, const struct conf_row *row UNUSED,
         return false;
     if (h->path != NULL && h->kind == CONF_HEALTH_TCP)
         return CONF_BAD(r, n, "health has both 'path' and 'tcp: true'; keep one");
+    if (h->host != NULL && h->kind == CONF_HEALTH_TCP)
+        return CONF_BAD(r, n, "health has both 'host' and 'tcp: true'; 'host' goes with 'path'");
     if (h->path == NULL && h->kind != CONF_HEALTH_TCP)
         return CONF_BAD(r, n,
                         "health needs 'path: /PATH' or 'tcp: true' (or write 'health: none')");

@@ -7,12 +7,15 @@ static unsigned more_of(unsigned a, unsigned b)
 
 /* The budget keeps a failing service from being hit twice by everything. It always has room for
  * what one of the backends may have had in flight, so that the death of one is covered however few
- * there are. */
+ * there are. A backend that hung before it was taken out and killed had more than its share, all of
+ * it perhaps; it fails nobody again. */
 static bool within_budget(const struct retry_in *in)
 {
     unsigned share = in->active * RETRY_BUDGET_PERCENT / 100;
     unsigned of_one = in->backends > 1 ? in->active / in->backends + 1 : 0;
 
+    if (in->departed)
+        return true;
     return in->repeating < more_of(more_of(share, of_one), RETRY_BUDGET_FLOOR);
 }
 

@@ -13,6 +13,7 @@ struct retry_in {
     bool idempotent;
     bool replayable;    /* head and all body bytes sent so far are still at hand */
     bool timed_out;     /* no answer in time, as opposed to closed or refused */
+    bool departed;      /* the backend has left the table */
     bool repeated;      /* a request that may have been seen was repeated already */
     unsigned attempts;  /* attempts so far, this one included */
     unsigned backends;  /* ready ones in the table */

@@ -1,6 +1,7 @@
 """A virtual program: what a container of the fake engine runs. It behaves as test/integration/app/misbehave.c does, so
 that a test can run on either engine; each answer carries the container's short id and its instance token. It alone has
-MIS_HEALTHY_AFTER_MS (health checks fail for so long) and the mode "sick" (only health checks fail)."""
+MIS_HEALTHY_AFTER_MS (health checks fail for so long), MIS_HOST (400 to requests without that text in their header) and the
+mode "sick" (only health checks fail)."""
 import asyncio
 import socket
 import time
@@ -235,6 +236,9 @@ class Visitor(asyncio.Protocol):
         if at >= 0:
             self.skip = int(low[at + 15:].split(b"\r\n", 1)[0])
         target = words[1].decode("latin-1")
+        if p.env.get("MIS_HOST", "").encode() not in fields:
+            self._send(words[0], 400, b"not my name\n", True, None, True)
+            return
         probe = target.partition("?")[0].endswith("/_health")
         if probe:
             p.probes += 1

@@ -7,7 +7,6 @@ import collections
 import contextlib
 import random
 import signal
-import socket
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ import time
 from lib import case, client, engine, fake, stack, wire
 from lib.engineproxy import EngineProxy
 from lib.stack import Stack, Timeout, until
+from lib.thief import Thief
 
 LEAST, MOST = 2, 6
 BOUND_S = 60  # to come back; ends a failure, does not measure: the times are printed
@@ -23,33 +23,6 @@ HEALTHY = "/api/v1/t/any"
 
 class Violation(AssertionError):
     pass
-
-
-class Thief:
-    """A foreign program on a port: answers everything, health checks too, with 200."""
-
-    def __init__(self, port):
-        self.sock = socket.socket()
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.bind(("127.0.0.1", port))
-        self.sock.listen(64)
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                conn, _ = self.sock.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError), conn:
-                conn.settimeout(5)
-                conn.recv(65536)
-                conn.sendall(b"HTTP/1.1 200 OK\r\nX-Instance: thief\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
 
 
 class FakeWorld:
@@ -71,6 +44,9 @@ class FakeWorld:
 
     def lose(self, pattern, n):
         self.fake.fault(match=pattern, kind="lost", times=n)
+
+    def delay_starts(self):
+        self.fake.fault(match="POST .*/start", kind="delay", seconds=1)
 
     def cut_events(self):
         self.fake.cut("/events")
@@ -127,6 +103,9 @@ class RealWorld:
         while len(self.proxy.swallowed) < n and time.monotonic() < end:
             time.sleep(0.005)
         self.proxy.swallow = None
+
+    def delay_starts(self):
+        """It takes long enough by itself."""
 
     def cut_events(self):
         self.proxy.cut("/events")
@@ -275,6 +254,23 @@ class Chaos:
         time.sleep(1)
         if self.stack.svc()["ready"] != self.want - 1:
             raise Violation("the stolen port's slot is not the only one that is not ready")
+
+    def f_port_grabbed(self):
+        """In the moment when its container dies, by a program that answers everything well."""
+        port, cid = self.pick()
+        self.doomed.add(cid)
+        self.world.delay_starts()
+        over = threading.Event()
+
+        def grab():
+            while not over.is_set() and not self.steal(port):
+                over.wait(0.0003)
+        t = threading.Thread(target=grab)
+        t.start()
+        engine.kill(cid)
+        over.wait(self.rnd.choice((0.2, 3)))
+        over.set()
+        t.join()
 
     def steal(self, port):
         try:
@@ -425,7 +421,8 @@ FAULTS = [
     ("both-killed", 1, True), ("container-killed", 3, False), ("container-removed", 1, False),
     ("container-stopped", 1, False), ("container-paused", 2, False), ("container-silent", 1, False),
     ("engine-restarted", 2, False), ("engine-hangs", 2, False), ("engine-answers-500", 1, False),
-    ("answers-lost", 2, False), ("events-cut", 1, False), ("port-stolen", 2, False), ("database-stopped", 1, False),
+    ("answers-lost", 2, False), ("events-cut", 1, False), ("port-stolen", 2, False), ("port-grabbed", 2, False),
+    ("database-stopped", 1, False),
     ("table-pushed", 2, False), ("reloaded", 2, False), ("reloaded-with-errors", 1, False), ("scaled", 3, False),
     ("scaled-and-container-killed", 1, False),
 ]
@@ -532,6 +529,10 @@ def main():
     p.add_argument("--pause", type=float, default=0.02, help="seconds between two requests of a client")
     p.add_argument("--verbose", action="store_true", help="a line for each fault")
     args = p.parse_args()
+    kinds = [r[0] for r in FAULTS + FAKE_FAULTS]
+    for kind in args.only or ():
+        if kind not in kinds:
+            p.error(f"no fault '{kind}'; there are: {', '.join(kinds)}")
     if args.seed is None:
         args.seed = random.SystemRandom().randrange(10**6)
     reason = stack.missing(needs_engine=args.engine == "real")

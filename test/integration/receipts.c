@@ -350,9 +350,17 @@ static void rt_test_remove(struct runtime *rt, const char *id, rt_done_fn *done,
     op_new(b, arg)->done = done;
 }
 
-static const struct runtime_ops runtime_test = {"test",        rt_test_open, rt_test_close,
-                                                rt_test_info,  rt_test_list, rt_test_create,
-                                                rt_test_start, rt_test_stop, rt_test_remove};
+static const struct runtime_ops runtime_test = {
+    .name = "test",
+    .open = rt_test_open,
+    .close = rt_test_close,
+    .info = rt_test_info,
+    .list = rt_test_list,
+    .create = rt_test_create,
+    .start = rt_test_start,
+    .stop = rt_test_stop,
+    .remove = rt_test_remove,
+};
 
 /* ---- clients ---- */
 

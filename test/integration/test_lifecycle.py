@@ -8,6 +8,7 @@ import time
 
 from lib import case, client, engine
 from lib.stack import Stack, port_free, until
+from lib.thief import Thief
 
 CYCLES = int(os.environ.get("LBCTL_TEST_CYCLES", "4"))
 
@@ -93,6 +94,28 @@ class Admission(case.FakeCase):
                          {p: i for p, i in ids.items() if i != bad}, "the healthy ones were touched")
 
 
+class HostOfTheCheck(case.FakeCase):
+    """Programs that answer only to their own name."""
+
+    def test_host(self):
+        env = '{ MIS_HOST: "Host: app.example" }'
+        s = Stack(app={"environment": env, "health": "{ path: /x/_health, host: app.example, fall: 1 }"}, extra=f"""\
+                  unnamed:
+                    image: "@IMAGE@"
+                    environment: {env}
+                    port: 80
+                    host_ports: @PORTS@
+                    health: {{ path: /x/_health, start_period: 1h }}
+                  """)
+        self.addCleanup(s.close)
+        s.start_lbd()
+        s.start_ctld()
+        s.wait_ready(1)
+        slot = until(lambda: next((x for x in s.svc("unnamed")["slots"] if x["health"] == "bad-status 400"), None), 20,
+                     "a bad answer to the one that is asked by its address")
+        self.assertEqual(slot["state"], "starting")
+
+
 class NoNumbers(case.FakeCase):
     """An outage of lbd's numbers is no grounds to take instances away."""
 
@@ -165,6 +188,67 @@ class Port(case.FakeCase):
             self.stack.wait_ready(3, timeout=90)
         self.assertEqual(t.failures(), [])
         self.stack.exactly(3)
+
+    def test_a_stranger_that_answers_well(self):
+        """The container dies while the engine is away, and another program takes its port and answers everything with
+        200, health checks too: not one request goes there, and the slot is not ready."""
+        self.stack.scale(2, timeout=90)
+        ids = self.stack.exactly(2)
+        port = self.stack.host_first + 1
+        thieves = []
+
+        def steal():
+            try:
+                thieves.append(Thief(port))
+            except OSError:
+                return False
+            return True
+        with client.Traffic(self.stack.port, threads=4, pause=0.005) as t:
+            until(lambda: len({r.instance for r in t.records}) == 2, 30, "traffic over both")
+            self.fake.away()
+            self.fake.exit(ids[port], 9)
+            until(steal, 10, "the port is free to steal", every=0.0003)
+            try:
+                slot = until(lambda: next((s for s in self.stack.svc()["slots"]
+                                           if s["port"] == port and s["state"] != "ready"), None), 15, "out of rotation")
+                time.sleep(3)
+                self.assertEqual(self.stack.svc()["ready"], 1)
+                slot = next(s for s in self.stack.svc()["slots"] if s["port"] == port)
+                self.assertIn(slot["health"], ("foreign", "refused"), slot)
+                # lbd alone, with its saved table, and ctld anew: neither falls for it
+                self.stack.ctld.kill()
+                time.sleep(1)
+                self.stack.start_ctld()
+                time.sleep(2)
+            finally:
+                thieves[0].close()
+            self.fake.back()
+            self.stack.wait_ready(2, timeout=60)
+        self.assertEqual([r for r in thieves[0].requests if "_health" not in r], [])
+        self.assertEqual(t.failures(), [])
+        self.assertNotIn("thief", {r.instance for r in t.records})
+
+    def test_lbd_itself_knows_its_backends(self):
+        """ctld is dead: lbd, with its last table, does not send a stranger anything."""
+        self.stack.scale(2, timeout=90)
+        ids = self.stack.exactly(2)
+        port = self.stack.host_first + 1
+        self.stack.ctld.kill()
+        self.fake.exit(ids[port], 9)
+        thief = until(lambda: Thief(port), 10, "the port is free to steal")
+        try:
+            seen, errors = client.burst(self.stack.port, "/api/v1/x", 200, 4)
+            self.assertEqual((errors, {s for s, _ in seen}), ([], {200}))
+            self.assertEqual({i for _, i in seen}, {ids[self.stack.host_first][:12]})
+            self.assertEqual(self.stack.post("/api/v1/x", b"x").status, 200)
+            self.assertEqual(thief.requests, [])
+            self.fake.exit(ids[self.stack.host_first], 9)  # and when nobody else is left
+            self.assertIn(self.stack.get("/api/v1/x").status, (502, 503))
+            self.assertEqual(thief.requests, [])
+        finally:
+            thief.close()
+            self.stack.start_ctld()
+        self.stack.wait_ready(2, timeout=60)
 
 
 if __name__ == "__main__":

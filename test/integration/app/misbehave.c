@@ -318,15 +318,20 @@ static const char *query(const struct request *q, const char *name)
 
 /* ---- answering ---- */
 
+static size_t write_head(char *head, size_t size, struct request *q, unsigned status,
+                         const char *framing)
+{
+    return (size_t)snprintf(
+        head, size, "HTTP/1.1 %u %s\r\nX-Instance: %s\r\n%s%sContent-Type: text/plain\r\n\r\n",
+        status, status < 300 ? "OK" : "Told-So", app.host, framing,
+        q->close ? "Connection: close\r\n" : "");
+}
+
 static bool answer_head(struct conn *c, struct request *q, unsigned status, const char *framing)
 {
     char head[512];
-    int n = snprintf(head, sizeof(head),
-                     "HTTP/1.1 %u %s\r\nX-Instance: %s\r\n%s%sContent-Type: text/plain\r\n\r\n",
-                     status, status < 300 ? "OK" : "Told-So", app.host, framing,
-                     q->close ? "Connection: close\r\n" : "");
 
-    return send_all(c->fd, head, (size_t)n);
+    return send_all(c->fd, head, write_head(head, sizeof(head), q, status, framing));
 }
 
 static bool answer(struct conn *c, struct request *q, unsigned status, const char *body,
@@ -334,14 +339,20 @@ static bool answer(struct conn *c, struct request *q, unsigned status, const cha
 {
     char framing[64] = "";
     bool none = status == 204 || status == 304;
+    bool bare = none || strcmp(q->method, "HEAD") == 0;
+    char whole[2048];
+    size_t n;
 
     if (!body_skip(c, q))
         return false;
     if (!none)
         snprintf(framing, sizeof(framing), "Content-Length: %zu\r\n", body_n);
     note("done %u %s", status, q->target);
-    return answer_head(c, q, status, framing) &&
-           (none || strcmp(q->method, "HEAD") == 0 || send_all(c->fd, body, body_n));
+    n = write_head(whole, 512, q, status, framing);
+    if (bare || body_n > sizeof(whole) - n)
+        return send_all(c->fd, whole, n) && (bare || send_all(c->fd, body, body_n));
+    memcpy(whole + n, body, body_n); /* in one piece: a kill shall not come in the middle of it */
+    return send_all(c->fd, whole, n + body_n);
 }
 
 static bool do_echo(struct conn *c, struct request *q)

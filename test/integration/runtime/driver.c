@@ -195,8 +195,12 @@ static void command(struct driver *d, char **w, size_t n)
     else if (n == 2 && strcmp(w[0], "info") == 0)
         info(d, key);
     else if (n == 7 && strcmp(w[0], "probe") == 0)
-        probe_start(d->probes, key, strcmp(w[2], "tcp") == 0 ? CONF_HEALTH_TCP : CONF_HEALTH_HTTP,
-                    w[3], (uint16_t)number(w[4]), w[5], number(w[6]));
+        probe_start(d->probes, key,
+                    &(struct conf_health){.kind = strcmp(w[2], "tcp") == 0 ? CONF_HEALTH_TCP
+                                                                           : CONF_HEALTH_HTTP,
+                                          .path = w[5],
+                                          .timeout_ms = number(w[6])},
+                    w[3], (uint16_t)number(w[4]));
     else
         fprintf(stderr, "driver: not understood: %s\n", n > 0 ? w[0] : "");
     d->inside = false;

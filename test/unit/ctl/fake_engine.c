@@ -268,8 +268,17 @@ static void fake_remove(struct runtime *rt, const char *id, rt_done_fn *done, vo
     op_new(REMOVE, id, 2, arg)->done = done;
 }
 
-const struct runtime_ops runtime_fake = {"fake",      fake_open,  fake_close, fake_info,  fake_list,
-                                         fake_create, fake_start, fake_stop,  fake_remove};
+const struct runtime_ops runtime_fake = {
+    .name = "fake",
+    .open = fake_open,
+    .close = fake_close,
+    .info = fake_info,
+    .list = fake_list,
+    .create = fake_create,
+    .start = fake_start,
+    .stop = fake_stop,
+    .remove = fake_remove,
+};
 
 void fake_engine_reset(struct loop *l)
 {
@@ -424,15 +433,13 @@ static const struct fake_box *behind(const char *address, uint16_t port)
     return NULL;
 }
 
-void probe_start(struct probe_pool *pool, uint64_t tag, enum conf_health_kind kind,
-                 const char *address, uint16_t port, const char *path, uint64_t timeout_ms)
+void probe_start(struct probe_pool *pool, uint64_t tag, const struct conf_health *h,
+                 const char *address, uint16_t port)
 {
     struct one_probe *p = mem_zalloc(sizeof(*p));
     const struct fake_box *b = behind(address, port);
     unsigned at_once = 1;
 
-    (void)kind;
-    (void)path;
     *p = (struct one_probe){.pool = pool, .tag = tag, .r = PROBE_OK, .status = 200};
     if (b == NULL)
         p->r = PROBE_REFUSED;
@@ -452,5 +459,5 @@ void probe_start(struct probe_pool *pool, uint64_t tag, enum conf_health_kind ki
         engine.probes_at_once_max = at_once;
     list_push_back(&pool->all, &p->node);
     timer_init(&p->timer, engine.loop, on_probe, p);
-    timer_in(&p->timer, p->r == PROBE_TIMEOUT ? timeout_ms : 1);
+    timer_in(&p->timer, p->r == PROBE_TIMEOUT ? h->timeout_ms : 1);
 }

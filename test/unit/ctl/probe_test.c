@@ -165,11 +165,13 @@ static void start_all(struct fixture *f)
     assert_int_equal(getsockname(f->silent, (struct sockaddr *)&a, &n), 0);
     f->inside = true;
     for (unsigned i = 0; i < PROBES; i++) {
-        enum conf_health_kind kind = i % 4 == 1 ? CONF_HEALTH_TCP : CONF_HEALTH_HTTP;
+        char path[] = "/_health";
+        struct conf_health h = {.kind = i % 4 == 1 ? CONF_HEALTH_TCP : CONF_HEALTH_HTTP,
+                                .path = path,
+                                .timeout_ms = i % 4 == 3 ? 100 : 5000};
         uint16_t port = i % 4 == 3 ? ntohs(a.sin_port) : f->port;
 
-        probe_start(f->pool, i, kind, i % 4 == 2 ? "" : "127.0.0.1", port, "/_health",
-                    i % 4 == 3 ? 100 : 5000);
+        probe_start(f->pool, i, &h, i % 4 == 2 ? "" : "127.0.0.1", port);
     }
     f->inside = false;
 }

@@ -222,12 +222,44 @@ static void test_page(void **state UNUSED)
     table_unref(t);
 }
 
+#define HEARD(inst, listener)                                                                      \
+    "{\"slot\":0,\"instance\":\"" inst "\",\"address\":\"127.0.0.1\",\"port\":8000" listener "}"
+
+/* The socket that a backend is known by follows the newest table, for the same backend too. */
+static void test_listener(void **state UNUSED)
+{
+    static const struct {
+        const char *text;
+        uint64_t want;
+    } steps[] = {
+        {TABLE(1, ROUTE("/"), HEARD("i", "")), 0},
+        {TABLE(2, ROUTE("/"), HEARD("i", ",\"listener\":4294967296")), 4294967296},
+        {TABLE(3, ROUTE("/"), HEARD("i", ",\"listener\":7")), 7},
+        {TABLE(4, ROUTE("/"), HEARD("i", "")), 0},
+    };
+    struct table *before = NULL, *t;
+    struct backend *b = NULL;
+    struct err e;
+
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        if (!build(steps[i].text, before, &t, &e))
+            fail_msg("%s", e.msg);
+        if (b != NULL)
+            assert_ptr_equal(t->services[0].backends[0], b);
+        b = t->services[0].backends[0];
+        assert_true(atomic_load(&b->listener) == steps[i].want);
+        table_unref(before);
+        before = t;
+    }
+    table_unref(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_build), cmocka_unit_test(test_what_lives_on),
-        cmocka_unit_test(test_plan),  cmocka_unit_test(test_slow_start),
-        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_listener),      cmocka_unit_test(test_build),
+        cmocka_unit_test(test_what_lives_on), cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_slow_start),    cmocka_unit_test(test_page),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,6 +67,11 @@ static const struct {
     {"what one of three had in flight", {MANY(33, 3)}, RETRY_OTHER},
     {"not more than that", {MANY(34, 3)}, RETRY_NO},
     {"the only one: a fifth", {MANY(20, 1)}, RETRY_NO},
+    {"all that a backend had when it was taken out", {MANY(99, 3), .departed = true}, RETRY_OTHER},
+    {"of those, too, no POST",
+     {.replayable = true, .sent = true, .attempts = 1, .backends = 3, .departed = true},
+     RETRY_NO},
+    {"and none twice", {BASE, .sent = true, .repeated = true, .departed = true}, RETRY_NO},
 };
 
 static void test_rows(void **state UNUSED)
