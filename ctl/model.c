@@ -152,7 +152,8 @@ unsigned model_outdated(const struct service *s)
     unsigned n = 0;
 
     for (unsigned i = 0; i < s->places_n; i++)
-        n += s->places[i].s.cur.outdated && s->places[i].s.cur.phase != INST_NONE;
+        n += s->places[i].s.cur.outdated && s->places[i].s.cur.phase != INST_NONE &&
+             s->places[i].s.state != SLOT_HELD;
     return n;
 }
 

@@ -131,7 +131,7 @@ bool model_is_static(const struct service *s); /* files that lbd serves itself: 
 bool model_is_fixed(const struct service *s);
 bool model_needs_engine(const struct ctl *c); /* some service has instances */
 unsigned model_ready(const struct service *s);
-unsigned model_outdated(const struct service *s); /* instances of another configuration */
+unsigned model_outdated(const struct service *s); /* instances to be rolled: held ones are not */
 bool model_has_ready(const struct service *s);    /* files are always there */
 bool model_deps_ready(
     const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */

@@ -7,6 +7,7 @@
 #include "common/base/str.h"
 #include "common/conf/conf_diff.h"
 #include "ctl/ctl.h"
+#include "ctl/ledger.h"
 
 /* Where instances, sockets and memory are: another project, so to speak. */
 static const char *const identity[] = {"project", "network", "docker",
@@ -114,7 +115,7 @@ struct reload reload_read(struct ctl *c)
     return r;
 }
 
-static void tell(const json_t *body)
+static void tell(struct ctl *c, const json_t *body)
 {
     const json_t *row;
     size_t i;
@@ -124,10 +125,15 @@ static void tell(const json_t *body)
         const char *change = proto_str(row, "change", "");
         AUTO(mem_freep) char *keys = json_dumps(json_object_get(row, "keys"), JSON_COMPACT);
 
-        if (strcmp(change, "unchanged") != 0)
-            log_info("configuration changed", "service=%s change=%s keys=%s instances=%u",
-                     proto_str(row, "name", ""), change, keys != NULL ? keys : "[]",
-                     (unsigned)proto_uint(row, "instances", 0));
+        if (strcmp(change, "unchanged") == 0)
+            continue;
+        ledger_note(c->ledger,
+                    &(struct ledger_entry){LEDGER_OPERATOR, REASON_RELOADED,
+                                           proto_str(row, "name", ""), -1, json_deep_copy(row)},
+                    "the changed file: %s", change);
+        log_info("configuration changed", "service=%s change=%s keys=%s instances=%u",
+                 proto_str(row, "name", ""), change, keys != NULL ? keys : "[]",
+                 (unsigned)proto_uint(row, "instances", 0));
     }
     json_array_foreach(json_object_get(body, "lbd"), i, row)
     {
@@ -135,11 +141,30 @@ static void tell(const json_t *body)
     }
 }
 
+static void tell_refused(struct ctl *c, const json_t *body)
+{
+    const json_t *errors = json_object_get(body, "errors"), *error;
+    char q[LEDGER_TEXT_MAX];
+    size_t i;
+
+    if (json_array_size(errors) == 0)
+        return;
+    ledger_note(c->ledger,
+                &(struct ledger_entry){LEDGER_OPERATOR, REASON_RELOAD_REFUSED, NULL, -1, NULL},
+                "the changed file is not taken over: %s",
+                str_quote(sv_of(json_string_value(json_array_get(errors, 0))), q, sizeof q));
+    json_array_foreach(errors, i, error)
+    {
+        log_error("configuration not taken", "reason=\"%s\"", json_string_value(error));
+    }
+}
+
 void reload_take(struct ctl *c, struct reload *r)
 {
+    tell_refused(c, r->body);
     if (r->next == NULL || !proto_bool(r->body, "changes", false))
         return;
-    tell(r->body);
+    tell(c, r->body);
     c->on_next(c->next_arg, r->next);
     r->next = NULL;
 }
@@ -154,13 +179,7 @@ void reload_fini(struct reload *r)
 void ctl_reload(struct ctl *c)
 {
     struct reload r = reload_read(c);
-    const json_t *error;
-    size_t i;
 
-    json_array_foreach(json_object_get(r.body, "errors"), i, error)
-    {
-        log_error("configuration not taken", "reason=\"%s\"", json_string_value(error));
-    }
     if (r.next != NULL && !proto_bool(r.body, "changes", false))
         log_info("configuration is the same", "file=%s", c->conf->path);
     if (c->on_next != NULL)

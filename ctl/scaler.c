@@ -133,6 +133,17 @@ static void note(struct scaler *sc, const struct service *s, enum ledger_kind ki
                 "%u -> %u instances: %s", from, s->wish, text);
 }
 
+/* A service that is being rolled to a new form does not shrink: every instance that leaves would be
+ * one less to stand in. The next interval decides again. */
+static void keep_while_rolled(struct service *s, struct scale_decision *d, uint64_t now)
+{
+    (void)snprintf(d->reason, sizeof d->reason,
+                   "%llu requests ask for %u, but it is being rolled: stays at %u",
+                   (unsigned long long)d->count, d->to, d->from);
+    d->to = d->from;
+    scale_resume(&s->scale, &s->rule, d->to, now);
+}
+
 static void decide(struct scaler *sc, struct service *s, bool complete)
 {
     uint64_t now = loop_now_ms(sc->c->loop);
@@ -140,6 +151,8 @@ static void decide(struct scaler *sc, struct service *s, bool complete)
 
     if (!scaler_is_auto(s) || !scale_decide(&s->scale, &s->rule, s->wish, complete, now, &d))
         return;
+    if (d.to < d.from && model_outdated(s) > 0)
+        keep_while_rolled(s, &d, now);
     log_info("scale decision", "service=%s count=%llu from=%u to=%u reason=\"%s\"", s->c->name,
              (unsigned long long)d.count, d.from, d.to, d.reason);
     s->decided = true;

@@ -15,7 +15,7 @@ unsigned plan_width(const struct plan_in *in, const struct slot *const *slots, s
     if (!in->may_surge || !in->may_roll || in->wish >= n)
         return in->wish;
     for (size_t i = 0; i < in->wish; i++)
-        if (is_outdated(slots[i]))
+        if (is_outdated(slots[i]) && slots[i]->state != SLOT_HELD)
             return in->wish + 1;
     return in->wish;
 }

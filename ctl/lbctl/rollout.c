@@ -36,7 +36,8 @@ static const json_t *find(const json_t *status, const char *name)
     return NULL;
 }
 
-/* Each slot that is wished for holds a ready instance of today's form. */
+/* Each slot that is wished for holds a ready instance of today's form, or is held by the operator.
+ */
 static bool is_whole(const json_t *service)
 {
     const json_t *slots = json_object_get(service, "slots"), *slot;
@@ -45,9 +46,11 @@ static bool is_whole(const json_t *service)
 
     json_array_foreach(slots, i, slot)
     {
+        const char *state = proto_str(slot, "state", "");
+
         ready += proto_uint(slot, "slot", 0) < wish &&
-                 strcmp(proto_str(slot, "state", ""), "ready") == 0 &&
-                 !proto_bool(slot, "outdated", false);
+                 (strcmp(state, "held") == 0 ||
+                  (strcmp(state, "ready") == 0 && !proto_bool(slot, "outdated", false)));
     }
     return json_array_size(slots) == 0 || ready == wish; /* files have no slots */
 }

@@ -14,8 +14,8 @@ enum { MAX = 12 };
 
 /* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy, D draining because
  * sick, d draining because unwanted, P stopping because sick, w waiting, S starting in the place of
- * a sick one, O ready but outdated, o the same draining. want: one word a slot: w wanted, s may
- * start, r may be replaced, l may leave, o may be rolled, - nothing. */
+ * a sick one, O ready but outdated, H held and outdated, o the same draining. want: one word a
+ * slot: w wanted, s may start, r may be replaced, l may leave, o may be rolled, - nothing. */
 static const struct {
     const char *name;
     unsigned wish;
@@ -54,6 +54,8 @@ static const struct {
     {"the spare one is outdated itself: it goes first", 2, true, true, "OOO", "ws ws wso"},
     {"an old one is sick: it is replaced, none is rolled", 2, true, true, "UOR", "wsr ws ws"},
     {"an old one above, unwanted: it leaves", 1, true, true, "RRO", "ws sl sl"},
+    {"a held one is left alone, and none runs beside it for its sake", 2, true, true, "RH.",
+     "ws ws s"},
     {"engine away: nothing moves", 2, false, true, "OOR", "w w w"},
 };
 
@@ -77,6 +79,11 @@ static struct slot make(char c)
         break;
     case 'U':
         s.state = SLOT_UNHEALTHY;
+        break;
+    case 'H':
+        s.state = SLOT_HELD;
+        s.cur.phase = INST_RUNNING;
+        s.cur.outdated = true;
         break;
     case 'O':
     case 'o':
