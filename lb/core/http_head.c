@@ -35,6 +35,7 @@ static const uint8_t first_of_length[] = {
     [15] = HTTP_F_X_FORWARDED_FOR,
     [16] = HTTP_F_X_FORWARDED_HOST,
     [17] = HTTP_F_X_FORWARDED_PROTO,
+    [18] = HTTP_F_X_FORWARDED_PREFIX,
 };
 
 static const struct {

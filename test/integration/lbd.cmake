@@ -21,3 +21,5 @@ lbctl_lbd_test(lbd_balance lbd_balance_test.py 120)
 lbctl_lbd_test(differential differential_test.py 300)
 # connections dropped at random phases; LBCTL_TEST_CONNECTIONS=20000 for the full run
 lbctl_lbd_test(churn churn_test.py 300)
+# hosts, prefixes, header changes, own answers
+lbctl_lbd_test(lbd_routes lbd_routes_test.py 120)
