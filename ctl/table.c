@@ -151,6 +151,26 @@ static json_t *build_balance(const struct conf_balance *b)
     return o;
 }
 
+/* Numbers of the connections to instances. */
+static void set_upstream(json_t *o, const struct conf_service *cs)
+{
+    const struct {
+        const char *member;
+        uint64_t value;
+    } numbers[] = {
+        {"tunnel_timeout_ms", cs->tunnel_timeout_ms},
+        {"stall_timeout_ms",
+         cs->stall_timeout_ms != 0 ? cs->stall_timeout_ms : cs->response_timeout_ms},
+        {"max_body", cs->max_body},
+        {"keepalive_idle_ms", cs->keepalive_idle_ms},
+        {"keepalive_time_ms", cs->keepalive_time_ms},
+        {"keepalive_requests", cs->keepalive_requests},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        (void)json_object_set_new(o, numbers[i].member, json_integer((json_int_t)numbers[i].value));
+}
+
 static json_t *build_service(const struct service *s)
 {
     json_t *o = json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes",
@@ -159,8 +179,7 @@ static json_t *build_service(const struct service *s)
                           (json_int_t)s->c->connect_timeout_ms, "response_timeout_ms",
                           (json_int_t)s->c->response_timeout_ms, "backends", build_backends(s));
 
-    (void)json_object_set_new(o, "tunnel_timeout_ms",
-                              json_integer((json_int_t)s->c->tunnel_timeout_ms));
+    set_upstream(o, s->c);
     if (s->c->balance.is_set)
         (void)json_object_set_new(o, "balance", build_balance(&s->c->balance));
     set_pages(o, s->c);

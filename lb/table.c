@@ -11,6 +11,7 @@
 #include "lb/table-internal.h"
 
 enum { CONNECT_MS = 1000, RESPONSE_MS = 30000, TUNNEL_MS = 3600000, RETRY_AFTER_S = 1 };
+enum { KEEP_IDLE_MS = 4000, KEEP_TIME_MS = 3600000, KEEP_REQUESTS = 1000 };
 
 static struct service *service_new(const char *name, unsigned workers)
 {
@@ -198,6 +199,11 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
     ts->retry_after_s = (unsigned)proto_uint(spec, "retry_after_s", RETRY_AFTER_S);
     ts->connect_ms = (uint32_t)proto_uint(spec, "connect_timeout_ms", CONNECT_MS);
     ts->response_ms = (uint32_t)proto_uint(spec, "response_timeout_ms", RESPONSE_MS);
+    ts->stall_ms = (uint32_t)proto_uint(spec, "stall_timeout_ms", ts->response_ms);
+    ts->max_body = proto_uint(spec, "max_body", 0);
+    ts->keep_idle_ms = (uint32_t)proto_uint(spec, "keepalive_idle_ms", KEEP_IDLE_MS);
+    ts->keep_time_ms = (uint32_t)proto_uint(spec, "keepalive_time_ms", KEEP_TIME_MS);
+    ts->keep_requests = (uint32_t)proto_uint(spec, "keepalive_requests", KEEP_REQUESTS);
     ts->tunnel_ms = (uint32_t)proto_uint(spec, "tunnel_timeout_ms", TUNNEL_MS);
     ts->dir = proto_str(spec, "static", NULL);
     if (ts->dir != NULL && (ts->dir[0] != '/' || json_array_size(backends) > 0))

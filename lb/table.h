@@ -95,7 +95,10 @@ struct table_service {
     struct sv *ignore; /* exact paths that are not counted */
     size_t ignore_n;
     unsigned retry_after_s;
-    uint32_t connect_ms, response_ms, tunnel_ms;
+    uint32_t connect_ms, response_ms, stall_ms, tunnel_ms;
+    uint64_t max_body;                   /* 0: any */
+    uint32_t keep_idle_ms, keep_time_ms; /* of pooled connections; 0: none kept, any age */
+    uint32_t keep_requests;
     const char *dir; /* lbd answers from this directory itself; NULL: the backends answer */
     struct table_page *pages; /* for lbd's own answers */
     size_t pages_n;

@@ -70,6 +70,7 @@ struct xchg {
 void xchg_enter(struct xchg *x, enum xchg_state to);
 const char *
 xchg_request_buf(const struct xchg *x); /* what the spans of x->req refer to, while x->up.keep */
+void xchg_answer_init(struct xchg *x);  /* an answer's head is to come */
 /* The attempt is over: the connection goes back to its pool, or is closed. */
 void xchg_drop_upstream(struct xchg *x, bool reusable);
 /* The end, with the client's connection cut; and with a whole answer. */

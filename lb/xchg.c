@@ -28,6 +28,12 @@ void xchg_enter(struct xchg *x, enum xchg_state to)
     x->state = to;
 }
 
+void xchg_answer_init(struct xchg *x)
+{
+    http_response_init(&x->answer, x->req.method == HTTP_HEAD);
+    x->answer.lf_ok = x->w->shared->bare_lf;
+}
+
 const char *xchg_request_buf(const struct xchg *x)
 {
     return x->c->s.in + x->c->msg_at;
@@ -44,6 +50,7 @@ struct xchg *xchg_new(struct client *c)
     x->c = c;
     x->id_n = 0;
     http_request_init(&x->req);
+    x->req.lf_ok = x->w->shared->bare_lf;
     xchg_log_init(x);
     return x;
 }
@@ -178,7 +185,7 @@ static bool relay_interim(struct xchg *x)
         x->interim = true;
     }
     x->answer_at = x->u->s.in_at;
-    http_response_init(&x->answer, x->req.method == HTTP_HEAD);
+    xchg_answer_init(x);
     return true;
 }
 
@@ -241,12 +248,33 @@ static bool read_head(struct xchg *x)
     }
 }
 
+static bool is_too_large(const struct xchg *x, uint64_t body)
+{
+    const struct table_service *home = xchg_home(x);
+
+    return home != NULL && home->max_body != 0 && body > home->max_body;
+}
+
+static void refuse_too_large(struct xchg *x)
+{
+    if (!x->relayed)
+        xchg_own_answer(x, 413, XC_TOO_LARGE, "413 the request body is too large", "");
+    else
+        xchg_fail(x, XC_TOO_LARGE);
+}
+
 /* Pump the request on. true: the state moved. */
 static bool pump_up(struct xchg *x)
 {
     bool answerable = !x->relayed;
+    enum flow_result r = flow_pump(&x->up);
 
-    switch (flow_pump(&x->up)) {
+    if (is_too_large(x, x->up.got)) { /* its length was not announced */
+        refuse_too_large(x);
+        return true;
+    }
+
+    switch (r) {
     case FLOW_DONE:
         x->up_over = true;
         xchg_balance_sent(x);
@@ -518,6 +546,10 @@ static void follow_route(struct xchg *x, struct wtable *wt, const struct route *
     count(x, path, !ts->maintenance && r->redirect.to.n == 0 && r->respond.status == 0);
     if (xchg_own_by_route(x, path))
         return;
+    if (is_too_large(x, x->req.length)) {
+        refuse_too_large(x);
+        return;
+    }
     if (ts->dir != NULL && x->req.method != HTTP_GET && x->req.method != HTTP_HEAD) {
         xchg_own_answer(x, 405, XC_OWN, "405 method not allowed", "Allow: GET, HEAD\r\n");
         return;

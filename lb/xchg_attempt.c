@@ -88,7 +88,7 @@ void xchg_attempt_start(struct xchg *x)
         xchg_own_unavailable(x, XC_LOCAL, "503 out of descriptors");
         return;
     }
-    http_response_init(&x->answer, x->req.method == HTTP_HEAD);
+    xchg_answer_init(x);
     x->answer_at = 0;
     xchg_log_pick(x);
     xchg_enter(x, x->u->reused ? XS_SEND : XS_CONNECT);

@@ -188,6 +188,10 @@ struct conf_service {
     enum conf_rollout rollout;
     uint64_t ready_hold_ms;
     uint64_t connect_timeout_ms, response_timeout_ms, tunnel_timeout_ms;
+    uint64_t stall_timeout_ms; /* 0: as response_timeout_ms */
+    uint64_t max_body;         /* 0: any */
+    uint64_t keepalive_idle_ms, keepalive_time_ms;
+    unsigned keepalive_requests;
 };
 
 struct conf {
@@ -207,7 +211,7 @@ struct conf {
     uint64_t client_header_timeout_ms, client_body_timeout_ms, keepalive_timeout_ms;
     uint64_t client_min_rate; /* bytes a second; 0: any */
     struct cidr_list trusted_proxies;
-    bool forwarded_header, request_id;
+    bool forwarded_header, request_id, bare_lf;
     char *access_log; /* "off", "stderr" or a path */
     enum log_format access_log_format;
     struct conf_service *services; /* in the file's order */

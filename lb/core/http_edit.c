@@ -339,6 +339,8 @@ void http_edit_response(struct http_out *o, const struct http_head *h, const cha
         http_out_addu(o, h->length);
         ADD(o, "\r\n");
     }
+    if (h->status == 426 && h->upgrade_to.n > 0) /* RFC 9110 15.5.22: to what */
+        add_upgrade(o, h, buf);
     if (close)
         ADD(o, "Connection: close\r\n");
     else if (client_minor == 0)

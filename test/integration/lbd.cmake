@@ -23,3 +23,5 @@ lbctl_lbd_test(differential differential_test.py 300)
 lbctl_lbd_test(churn churn_test.py 300)
 # hosts, prefixes, header changes, own answers
 lbctl_lbd_test(lbd_routes lbd_routes_test.py 120)
+# the codec's rules on both sides; sizes, clocks and the keeping of connections as set
+lbctl_lbd_test(lbd_rules lbd_rules_test.py 120)

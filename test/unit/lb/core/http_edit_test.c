@@ -172,6 +172,17 @@ static const struct {
      1, true, false,
      "HTTP/1.1 101 Switching Protocols\r\nX-K: 1\r\nConnection: upgrade\r\nUpgrade: "
      "websocket\r\n\r\n"},
+    {"426 says to what",
+     "HTTP/1.1 426 Upgrade Required\r\nUpgrade: HTTP/3.0\r\nConnection: Upgrade\r\nContent-Length: "
+     "0\r\n\r\n",
+     1, false, false,
+     "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: "
+     "HTTP/3.0\r\n\r\n"},
+    {"426 and a close",
+     "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n", 1, true,
+     false,
+     "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: "
+     "websocket\r\nConnection: close\r\n\r\n"},
     {"fields that only requests lose",
      "HTTP/1.1 200 OK\r\nHost: a\r\nX-Forwarded-For: b\r\nContent-Length: 0\r\n\r\n", 1, false,
      false, "HTTP/1.1 200 OK\r\nHost: a\r\nX-Forwarded-For: b\r\nContent-Length: 0\r\n\r\n"},
