@@ -50,12 +50,19 @@ static void reason(struct report *r, const char *fmt, ...)
         (void)json_array_append_new(r->reasons, text(buf));
 }
 
-static json_t *strings(const struct conf_strs *v)
+/* As the operator names them: host and path. */
+static json_t *routes_of(const struct conf_service *cs)
 {
     json_t *a = json_array();
 
-    for (size_t i = 0; i < v->n; i++)
-        (void)json_array_append_new(a, text(v->v[i]));
+    for (size_t i = 0; i < cs->routes.n; i++) {
+        const struct conf_route *r = &cs->routes.v[i];
+
+        if (r->hosts.n == 0)
+            (void)json_array_append_new(a, text(r->path));
+        for (size_t k = 0; k < r->hosts.n; k++)
+            (void)json_array_append_new(a, json_sprintf("%s%s", r->hosts.v[k], r->path));
+    }
     return a;
 }
 
@@ -182,7 +189,7 @@ static json_t *build_service(struct report *r, struct service *s)
     (void)json_object_set_new(o, "image", text(s->c->image != NULL ? s->c->image : ""));
     if (files)
         (void)json_object_set_new(o, "static", text(s->c->static_dir));
-    (void)json_object_set_new(o, "routes", strings(&s->c->routes));
+    (void)json_object_set_new(o, "routes", routes_of(s->c));
     (void)json_object_set_new(o, "mode", json_string(scaler_mode(s)));
     (void)json_object_set_new(o, "wish", num(wish));
     (void)json_object_set_new(o, "ready", num(ready));

@@ -2,13 +2,86 @@
 
 #include <string.h>
 
+static void add_fields(json_t *list, const char *op, const struct conf_pairs *fields)
+{
+    for (size_t i = 0; i < fields->n; i++)
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "op", op, "name",
+                                                    fields->v[i].key, "value", fields->v[i].value));
+}
+
+static void set_edits(json_t *route, const char *member, const struct conf_edits *e)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < e->remove.n; i++)
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:s}", "op", "remove", "name", e->remove.v[i]));
+    add_fields(list, "set", &e->set);
+    add_fields(list, "add", &e->add);
+    if (json_array_size(list) > 0)
+        (void)json_object_set(route, member, list);
+    json_decref(list);
+}
+
+static json_t *build_route(const struct conf_route *r, const char *host)
+{
+    json_t *o = json_pack("{s:s}", "prefix", r->path);
+
+    if (host != NULL)
+        (void)json_object_set_new(o, "host", json_string(host));
+    if (r->strip || r->rewrite != NULL)
+        (void)json_object_set_new(o, "rewrite", json_string(r->strip ? "/" : r->rewrite));
+    set_edits(o, "request_headers", &r->request);
+    set_edits(o, "response_headers", &r->response);
+    if (r->redirect.to != NULL)
+        (void)json_object_set_new(o, "redirect",
+                                  json_pack("{s:s, s:i, s:b}", "to", r->redirect.to, "status",
+                                            (int)r->redirect.status, "keep_path",
+                                            r->redirect.keep_path));
+    if (r->respond.status != 0)
+        (void)json_object_set_new(o, "respond",
+                                  json_pack("{s:i, s:s, s:s}", "status", (int)r->respond.status,
+                                            "type", r->respond.type, "body",
+                                            r->respond.body != NULL ? r->respond.body : ""));
+    return o;
+}
+
+/* A route of several hosts is several to lbd. */
 static json_t *build_routes(const struct conf_service *cs)
 {
     json_t *routes = json_array();
 
-    for (size_t i = 0; i < cs->routes.n; i++)
-        (void)json_array_append_new(routes, json_pack("{s:s}", "prefix", cs->routes.v[i]));
+    for (size_t i = 0; i < cs->routes.n; i++) {
+        const struct conf_route *r = &cs->routes.v[i];
+
+        if (r->hosts.n == 0)
+            (void)json_array_append_new(routes, build_route(r, NULL));
+        for (size_t k = 0; k < r->hosts.n; k++)
+            (void)json_array_append_new(routes, build_route(r, r->hosts.v[k]));
+    }
     return routes;
+}
+
+static void set_pages(json_t *service, const struct conf_service *cs)
+{
+    json_t *pages = json_array();
+
+    for (size_t i = 0; i < cs->error_pages.n; i++)
+        (void)json_array_append_new(pages, json_pack("{s:i, s:s}", "status",
+                                                     (int)cs->error_pages.v[i].status, "file",
+                                                     cs->error_pages.v[i].file));
+    if (json_array_size(pages) > 0)
+        (void)json_object_set(service, "error_pages", pages);
+    json_decref(pages);
+}
+
+static void set_maintenance(json_t *service, const struct conf_service *cs)
+{
+    (void)json_object_set_new(service, "maintenance", json_true());
+    (void)json_object_set_new(service, "maintenance_retry_s",
+                              json_integer((json_int_t)(cs->maintenance_retry_ms / 1000)));
+    if (cs->maintenance_page != NULL)
+        (void)json_object_set_new(service, "maintenance_page", json_string(cs->maintenance_page));
 }
 
 static json_t *build_ignore(const struct conf_service *cs)
@@ -78,6 +151,26 @@ static json_t *build_balance(const struct conf_balance *b)
     return o;
 }
 
+/* Numbers of the connections to instances. */
+static void set_upstream(json_t *o, const struct conf_service *cs)
+{
+    const struct {
+        const char *member;
+        uint64_t value;
+    } numbers[] = {
+        {"tunnel_timeout_ms", cs->tunnel_timeout_ms},
+        {"stall_timeout_ms",
+         cs->stall_timeout_ms != 0 ? cs->stall_timeout_ms : cs->response_timeout_ms},
+        {"max_body", cs->max_body},
+        {"keepalive_idle_ms", cs->keepalive_idle_ms},
+        {"keepalive_time_ms", cs->keepalive_time_ms},
+        {"keepalive_requests", cs->keepalive_requests},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        (void)json_object_set_new(o, numbers[i].member, json_integer((json_int_t)numbers[i].value));
+}
+
 static json_t *build_service(const struct service *s)
 {
     json_t *o = json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes",
@@ -86,10 +179,12 @@ static json_t *build_service(const struct service *s)
                           (json_int_t)s->c->connect_timeout_ms, "response_timeout_ms",
                           (json_int_t)s->c->response_timeout_ms, "backends", build_backends(s));
 
-    (void)json_object_set_new(o, "tunnel_timeout_ms",
-                              json_integer((json_int_t)s->c->tunnel_timeout_ms));
+    set_upstream(o, s->c);
     if (s->c->balance.is_set)
         (void)json_object_set_new(o, "balance", build_balance(&s->c->balance));
+    set_pages(o, s->c);
+    if (s->c->maintenance)
+        set_maintenance(o, s->c);
     if (s->c->static_dir != NULL)
         (void)json_object_set_new(o, "static", json_string(s->c->static_dir));
     return o;

@@ -51,6 +51,16 @@ static const struct {
     {"MILLI", "decimal"},
     {"BOOL", "true or false"},
     {"ROUTES", "path or list"},
+    {"ROUTE_LIST", "list of sections"},
+    {"PAGES", "mapping"},
+    {"PREFIX", "path"},
+    {"HOSTS", "host or list"},
+    {"EDITS", "section"},
+    {"FIELDS", "mapping"},
+    {"FIELD_NAMES", "list"},
+    {"REDIRECT", "section or URL"},
+    {"GOAL", "URL or path"},
+    {"RESPOND", "section"},
     {"PORT", "port"},
     {"PORT_RANGE", "FIRST-LAST"},
     {"ADDRESS", "IP address"},
@@ -104,6 +114,10 @@ static void print_configuration(void)
            "`256m`, `2g`).\nAt most 1 MiB.\n");
     print_conf_section("TOP", "Top level");
     print_conf_section("SERVICE", "A service (`services: NAME:`)");
+    print_conf_section("ROUTE", "An item of `routes:`");
+    print_conf_section("EDITS", "`request_headers:`, `response_headers:`");
+    print_conf_section("REDIRECT", "`redirect:`");
+    print_conf_section("RESPOND", "`respond:`");
     print_conf_section("HEALTH", "`health:`");
     print_conf_section("SCALE", "`scale:`");
     print_conf_section("BALANCE", "`balance:`");

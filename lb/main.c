@@ -45,7 +45,7 @@ struct setup {
     bool has_access_log, access_log_json;
     struct cidr_list trusted;
     struct clocks clocks;
-    bool forwarded_header, request_id;
+    bool forwarded_header, request_id, bare_lf;
 };
 
 struct lbd {
@@ -112,6 +112,7 @@ static void setup_trust(struct setup *s, const struct conf *c)
     s->trusted = c->trusted_proxies;
     s->forwarded_header = c->forwarded_header;
     s->request_id = c->request_id;
+    s->bare_lf = c->bare_lf;
 }
 
 static void setup_clocks(struct setup *s, const struct conf *c)
@@ -360,6 +361,7 @@ static bool start(struct lbd *d, const struct args *a, struct err *e)
     d->shared.clocks = s->clocks;
     d->shared.forwarded_header = s->forwarded_header;
     d->shared.request_id = s->request_id;
+    d->shared.bare_lf = s->bare_lf;
     for (size_t i = 0; i < s->listen_n; i++)
         d->shared.proxy_in[i] = s->listen[i].proxy;
     d->workers = mem_array(s->workers, sizeof(*d->workers));

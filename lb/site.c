@@ -59,7 +59,9 @@ static void on_request(struct evhttp_request *req, void *arg) /* evhttp callback
     const char *target = evhttp_request_get_uri(req);
     struct sv path = {target, strcspn(target, "?")};
     const struct table *t = s->table;
-    const struct route *r = t != NULL ? route_find(t->routes, t->routes_n, path) : NULL;
+    const char *host = evhttp_find_header(evhttp_request_get_input_headers(req), "Host");
+    const struct route *r =
+        t != NULL ? route_find(t->routes, t->routes_n, route_host(sv_of(host)), path) : NULL;
 
     if (r != NULL && t->services[r->service].dir != NULL)
         static_answer(s->statics, req, t->services[r->service].dir,

@@ -8,8 +8,10 @@
 #include "common/base/mem.h"
 #include "common/wire/proto.h"
 #include "lb/latency.h"
+#include "lb/table-internal.h"
 
 enum { CONNECT_MS = 1000, RESPONSE_MS = 30000, TUNNEL_MS = 3600000, RETRY_AFTER_S = 1 };
+enum { KEEP_IDLE_MS = 4000, KEEP_TIME_MS = 3600000, KEEP_REQUESTS = 1000 };
 
 static struct service *service_new(const char *name, unsigned workers)
 {
@@ -77,8 +79,7 @@ struct backend *backend_new_unix(const char *path, unsigned workers)
     snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
     memcpy(&b->sa, &un, sizeof(un));
     b->sa_len = sizeof(un);
-    snprintf(b->host, sizeof(b->host), "localhost");
-    return b;
+    return b; /* no host: what a client asked without one must not become a route's */
 }
 
 static bool set_address(struct backend *b, const char *address, uint16_t port)
@@ -168,26 +169,13 @@ static bool add_backend(struct table *t, struct table_service *ts, const json_t 
 
 static bool add_routes(struct table *t, unsigned index, const json_t *routes, struct err *e)
 {
-    const char *name = t->services[index].service->name;
     size_t i;
     json_t *r;
 
     json_array_foreach(routes, i, r)
     {
-        const char *text = proto_str(r, "prefix", "");
-        struct route *to = &t->routes[t->routes_n];
-
-        if (!route_prefix_clean(sv_of(text), &to->prefix))
-            return err_set(e, "service '%s': route '%s' must begin with / and have no query", name,
-                           text);
-        for (size_t k = 0; k < t->routes_n; k++) {
-            struct sv p = t->routes[k].prefix;
-
-            if (p.n == to->prefix.n && memcmp(p.p, to->prefix.p, p.n) == 0)
-                return err_set(e, "route '%s' is listed twice", text);
-        }
-        to->service = index;
-        t->routes_n++;
+        if (!table_add_route(t, index, r, e))
+            return false;
     }
     return true;
 }
@@ -211,11 +199,17 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
     ts->retry_after_s = (unsigned)proto_uint(spec, "retry_after_s", RETRY_AFTER_S);
     ts->connect_ms = (uint32_t)proto_uint(spec, "connect_timeout_ms", CONNECT_MS);
     ts->response_ms = (uint32_t)proto_uint(spec, "response_timeout_ms", RESPONSE_MS);
+    ts->stall_ms = (uint32_t)proto_uint(spec, "stall_timeout_ms", ts->response_ms);
+    ts->max_body = proto_uint(spec, "max_body", 0);
+    ts->keep_idle_ms = (uint32_t)proto_uint(spec, "keepalive_idle_ms", KEEP_IDLE_MS);
+    ts->keep_time_ms = (uint32_t)proto_uint(spec, "keepalive_time_ms", KEEP_TIME_MS);
+    ts->keep_requests = (uint32_t)proto_uint(spec, "keepalive_requests", KEEP_REQUESTS);
     ts->tunnel_ms = (uint32_t)proto_uint(spec, "tunnel_timeout_ms", TUNNEL_MS);
     ts->dir = proto_str(spec, "static", NULL);
     if (ts->dir != NULL && (ts->dir[0] != '/' || json_array_size(backends) > 0))
         return err_set(e, "service '%s': 'static' must be an absolute path, without backends",
                        name);
+    table_read_pages(ts, spec);
     ts->ignore = mem_array(json_array_size(ignore) + 1, sizeof(*ts->ignore));
     json_array_foreach(ignore, i, item)
     {
@@ -257,6 +251,7 @@ bool table_new(const json_t *body, unsigned workers, const struct table *before,
     }
     t->services = mem_array(json_array_size(services) + 1, sizeof(*t->services));
     t->routes = mem_array(routes + 1, sizeof(*t->routes));
+    t->parts = mem_array(routes + 1, sizeof(*t->parts));
     json_array_foreach(services, i, s)
     {
         if (!add_service(t, s, workers, before, past, past_arg, e))
@@ -285,10 +280,11 @@ void table_unref(struct table *t)
         mem_free(ts->backends);
         mem_free(ts->ignore);
         balance_fini(&ts->balance);
+        table_free_pages(ts);
         service_unref(ts->service);
     }
     mem_free(t->services);
-    mem_free(t->routes);
+    table_free_routes(t);
     json_decref(t->body); /* jansson counts atomically, and nobody else holds this copy */
     mem_free(t);
 }

@@ -75,13 +75,36 @@ struct backend {
     _Atomic uint64_t ewma; /* core/ewma.h */
 };
 
+/* A page that stands for lbd's own words: a file as it was when the table came. */
+struct table_page {
+    unsigned status;
+    const char *type;
+    char *body; /* NULL: the file could not be read */
+    size_t n;
+};
+
+/* What routes of a table refer to. */
+struct route_parts {
+    struct http_request_edit edit;
+    struct http_edits answer_edits;
+    struct http_edit *v[2];
+};
+
 struct table_service {
     struct service *service;
     struct sv *ignore; /* exact paths that are not counted */
     size_t ignore_n;
     unsigned retry_after_s;
-    uint32_t connect_ms, response_ms, tunnel_ms;
+    uint32_t connect_ms, response_ms, stall_ms, tunnel_ms;
+    uint64_t max_body;                   /* 0: any */
+    uint32_t keep_idle_ms, keep_time_ms; /* of pooled connections; 0: none kept, any age */
+    uint32_t keep_requests;
     const char *dir; /* lbd answers from this directory itself; NULL: the backends answer */
+    struct table_page *pages; /* for lbd's own answers */
+    size_t pages_n;
+    bool maintenance;
+    struct table_page maintenance_page; /* body NULL: that of 503, or our own words */
+    unsigned maintenance_retry_s;
     struct backend **backends; /* in the order of the rotation */
     unsigned backends_n;
     struct balance balance; /* who is chosen among them */
@@ -94,6 +117,8 @@ struct table {
     unsigned services_n;
     struct route *routes; /* sorted; service: index into services */
     size_t routes_n;
+    bool by_host;              /* some routes have a host */
+    struct route_parts *parts; /* as many as routes, in the order of their coming */
     json_t *body; /* main thread: what it was made of; strings of routes, ignore lists and dirs lie
                      in it */
 };
@@ -105,6 +130,8 @@ typedef struct backend *table_past_fn(void *arg, const char *service, const char
  * services and backends of the same names live on. Main thread. */
 bool table_new(const json_t *body, unsigned workers, const struct table *before,
                table_past_fn *past, void *past_arg, struct table **ret, struct err *e) MUST_CHECK;
+/* The page for an own answer of that status; NULL: none. Any thread. */
+const struct table_page *table_page(const struct table_service *ts, unsigned status);
 struct table *table_ref(struct table *t); /* any thread, as unref */
 void table_unref(struct table *t);
 struct backend *table_find_backend(const struct table *t, const char *service,

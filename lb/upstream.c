@@ -48,6 +48,13 @@ void pool_unref(struct pool *p)
     mem_free(p);
 }
 
+void pool_configure(struct pool *p, const struct table_service *ts)
+{
+    p->idle_ms = ts->keep_idle_ms;
+    p->time_ms = ts->keep_time_ms;
+    p->requests_max = ts->keep_requests;
+}
+
 void pool_set_departed(struct pool *p)
 {
     p->departed = true;
@@ -246,6 +253,7 @@ static struct upstream *open_new(struct pool *p, bool *ret_refused)
     u->magic = UPSTREAM_MAGIC;
     list_init(&u->node);
     list_init(&u->grave.node);
+    u->born_ms = worker_now(w);
     u->requests = 0;
     u->reused = u->connected = false;
     u->proven =
@@ -296,13 +304,22 @@ enum upstream_proof upstream_prove(struct upstream *u)
                                                                           : UPSTREAM_FOREIGN;
 }
 
+/* Has it come to the end of what one connection may do? */
+static bool is_old(const struct upstream *u, uint64_t now_ms)
+{
+    const struct pool *p = u->pool;
+
+    return u->requests >= p->requests_max || (p->time_ms != 0 && now_ms - u->born_ms >= p->time_ms);
+}
+
 void upstream_give(struct upstream *u, bool reusable)
 {
     struct pool *p = u->pool;
+    uint64_t now = worker_now(p->w);
 
     u->x = NULL;
     if (!reusable || p->departed || p->w->stopping || p->idle_n >= UPSTREAM_IDLE_MAX ||
-        u->requests >= UPSTREAM_REQUESTS_MAX || u->s.fin || u->s.eof || u->s.dead || u->s.w_dead ||
+        p->idle_ms == 0 || is_old(u, now) || u->s.fin || u->s.eof || u->s.dead || u->s.w_dead ||
         u->s.in_at != u->s.in_end || (u->s.rd && !looks_alive(u))) {
         upstream_close(u);
         return;
@@ -311,5 +328,5 @@ void upstream_give(struct upstream *u, bool reusable)
     sock_drop_buffer(&u->s);
     list_push_front(&p->idle, &u->node);
     p->idle_n++;
-    sock_clock(&u->s, worker_now(p->w) + UPSTREAM_IDLE_MS);
+    sock_clock(&u->s, now + p->idle_ms);
 }

@@ -12,10 +12,7 @@
 struct xchg;
 
 enum {
-    UPSTREAM_IDLE_MS =
-        4000, /* below the keep-alive time of every server known to us (Node.js: 5 s) */
     UPSTREAM_IDLE_MAX = 256, /* idle connections in one pool */
-    UPSTREAM_REQUESTS_MAX = 1000,
 };
 
 struct pool {
@@ -24,6 +21,7 @@ struct pool {
     struct cell *cell;       /* the backend's counters of this worker */
     unsigned refs;
     bool departed; /* not in the table: nothing new goes to it, nothing is kept open */
+    uint32_t idle_ms, time_ms, requests_max; /* as in struct table_service */
     unsigned idle_n;
     struct list idle;   /* of upstreams, the last used first */
     uint64_t hinted_ms; /* when the main thread was last told of a fault */
@@ -36,6 +34,7 @@ struct upstream {
     struct pool *pool; /* counted */
     struct list node;  /* in pool->idle */
     struct xchg *x;    /* who uses it; NULL: idle */
+    uint64_t born_ms;
     unsigned requests; /* sent on it, this one included */
     bool reused;       /* it came from the pool */
     bool connected;    /* the kernel took a byte, or said that it is writable */
@@ -46,6 +45,8 @@ size_t upstream_size(void);
 struct pool *pool_new(struct worker *w, struct backend *b); /* not counted yet */
 struct pool *pool_ref(struct pool *p);
 void pool_unref(struct pool *p);
+/* How long connections are kept, as the latest table says. */
+void pool_configure(struct pool *p, const struct table_service *ts);
 void pool_set_departed(struct pool *p);
 void pool_set_present(struct pool *p);
 void pool_drop_idle_if_departed(struct pool *p);

@@ -181,8 +181,10 @@ static struct wtable *wtable_new(struct worker *w, struct table *t)
 
         ws->ts = &t->services[i];
         ws->pools = mem_array(ws->ts->backends_n + 1, sizeof(struct pool *));
-        for (unsigned k = 0; k < ws->ts->backends_n; k++)
+        for (unsigned k = 0; k < ws->ts->backends_n; k++) {
             ws->pools[k] = pool_ref(pool_of(w, ws->ts->backends[k]));
+            pool_configure(ws->pools[k], ws->ts);
+        }
         set_tokens(w, ws);
     }
     return wt;
@@ -480,10 +482,13 @@ static void setup_site(struct worker *w)
     ts->backends_n = 1;
     ts->balance.plan.n = 1;
     ts->connect_ms = 1000;
-    ts->response_ms = 10000;
+    ts->response_ms = ts->stall_ms = 10000;
+    ts->keep_idle_ms = 4000;
+    ts->keep_requests = 1000;
     w->site.ts = ts;
     w->site.pools = mem_array(1, sizeof(struct pool *));
     w->site.pools[0] = pool_ref(pool_of(w, w->shared->site));
+    pool_configure(w->site.pools[0], ts);
 }
 
 bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n,

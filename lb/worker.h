@@ -64,7 +64,7 @@ struct shared {
     struct cidr_list trusted;       /* proxies that are believed */
     bool proxy_in[CONF_LISTEN_MAX]; /* by listener: begins with a PROXY header, if trusted */
     struct clocks clocks;
-    bool forwarded_header, request_id; /* settings */
+    bool forwarded_header, request_id, bare_lf; /* settings */
     unsigned char sticky_key[STICKY_KEY];
 };
 

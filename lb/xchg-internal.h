@@ -39,6 +39,8 @@ struct xchg {
     struct wtable *wt;         /* counted; NULL for lbd's own answers */
     const struct wservice *ws; /* in wt, or the worker's site */
     struct service *service;   /* counts: set when it is of a table's service */
+    struct wtable *home;       /* counted: the table that route is of; wt may be a later one */
+    const struct route *route; /* NULL: lbd's own answers */
     struct pool *pool;         /* counted: the backend of this attempt */
     struct pool *avoid;        /* not to be compared after it was released; see usable() */
     struct upstream *u;
@@ -68,6 +70,7 @@ struct xchg {
 void xchg_enter(struct xchg *x, enum xchg_state to);
 const char *
 xchg_request_buf(const struct xchg *x); /* what the spans of x->req refer to, while x->up.keep */
+void xchg_answer_init(struct xchg *x);  /* an answer's head is to come */
 /* The attempt is over: the connection goes back to its pool, or is closed. */
 void xchg_drop_upstream(struct xchg *x, bool reusable);
 /* The end, with the client's connection cut; and with a whole answer. */
@@ -114,7 +117,14 @@ void xchg_attempt_start(struct xchg *x);
 /* The attempt has failed before an answer went to the client: repeat it, or answer. */
 void xchg_attempt_lost(struct xchg *x, enum xchg_cause cause, const char *detail);
 
-/* An answer of our own: text, and `extra` header lines (each with its CRLF). */
+/* The service as it was when the request came; NULL: none. */
+const struct table_service *xchg_home(const struct xchg *x);
+
+/* Answer by the route itself, or for a service in maintenance. false: a backend has to. */
+bool xchg_own_by_route(struct xchg *x, struct sv path);
+
+/* An answer of our own: text (or the service's page for that status), and `extra` header lines
+ * (each with its CRLF). */
 void xchg_own_answer(struct xchg *x, unsigned status, enum xchg_cause cause, const char *text,
                      const char *extra);
 /* 503 with the service's Retry-After. */

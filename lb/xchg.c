@@ -28,6 +28,12 @@ void xchg_enter(struct xchg *x, enum xchg_state to)
     x->state = to;
 }
 
+void xchg_answer_init(struct xchg *x)
+{
+    http_response_init(&x->answer, x->req.method == HTTP_HEAD);
+    x->answer.lf_ok = x->w->shared->bare_lf;
+}
+
 const char *xchg_request_buf(const struct xchg *x)
 {
     return x->c->s.in + x->c->msg_at;
@@ -44,6 +50,7 @@ struct xchg *xchg_new(struct client *c)
     x->c = c;
     x->id_n = 0;
     http_request_init(&x->req);
+    x->req.lf_ok = x->w->shared->bare_lf;
     xchg_log_init(x);
     return x;
 }
@@ -83,6 +90,7 @@ void xchg_free(struct xchg *x)
     if (x->repeating)
         w->repeating--;
     wtable_unref(w, x->wt);
+    wtable_unref(w, x->home);
     slab_give(&w->xchgs, x);
 }
 
@@ -135,12 +143,13 @@ static bool relay_head(struct xchg *x)
 {
     bool tunnel = x->answer.status == 101;
     enum http_framing out = tunnel ? HTTP_UNTIL_CLOSE : http_edit_framing(&x->answer, x->req.minor);
-    struct http_out o = {.p = x->w->scratch, .cap = WORKER_SCRATCH};
+    struct http_out o = {.p = x->w->scratch, .cap = WORKER_LARGE};
 
     /* While the request is still coming, where the next one begins is anybody's guess. */
     x->close = !http_head_persistent(&x->req) || out == HTTP_UNTIL_CLOSE || !x->up.in_done ||
                x->w->stopping;
-    http_edit_response(&o, &x->answer, x->u->s.in + x->answer_at, x->req.minor, out, x->close);
+    http_edit_response(&o, &x->answer, x->u->s.in + x->answer_at, x->req.minor, out, x->close,
+                       x->route != NULL ? x->route->answer_edits : NULL);
     xchg_balance_cookie(x, &o);
     if (o.over) {
         xchg_attempt_lost(x, XC_BAD_ANSWER, "header section is too long");
@@ -170,13 +179,13 @@ static bool relay_interim(struct xchg *x)
     }
     if (x->req.minor > 0) {
         http_edit_response(&o, &x->answer, x->u->s.in + x->answer_at, x->req.minor, HTTP_NO_BODY,
-                           false);
+                           false, NULL);
         xchg_down_init(x, &x->u->s, HTTP_NO_BODY, HTTP_NO_BODY, 0);
         flow_head(&x->down, o.p, o.n);
         x->interim = true;
     }
     x->answer_at = x->u->s.in_at;
-    http_response_init(&x->answer, x->req.method == HTTP_HEAD);
+    xchg_answer_init(x);
     return true;
 }
 
@@ -191,6 +200,11 @@ static bool take_head(struct xchg *x)
         }
     } else if (x->answer.status < 200) {
         return relay_interim(x);
+    }
+    if (x->ws == &x->w->site && x->answer.status >= 400 && xchg_home(x) != NULL &&
+        table_page(xchg_home(x), x->answer.status) != NULL) { /* of a file's service */
+        xchg_own_answer(x, x->answer.status, XC_OWN, "", "");
+        return true;
     }
     pool_good(x->pool);
     xchg_balance_answer(x);
@@ -234,12 +248,33 @@ static bool read_head(struct xchg *x)
     }
 }
 
+static bool is_too_large(const struct xchg *x, uint64_t body)
+{
+    const struct table_service *home = xchg_home(x);
+
+    return home != NULL && home->max_body != 0 && body > home->max_body;
+}
+
+static void refuse_too_large(struct xchg *x)
+{
+    if (!x->relayed)
+        xchg_own_answer(x, 413, XC_TOO_LARGE, "413 the request body is too large", "");
+    else
+        xchg_fail(x, XC_TOO_LARGE);
+}
+
 /* Pump the request on. true: the state moved. */
 static bool pump_up(struct xchg *x)
 {
     bool answerable = !x->relayed;
+    enum flow_result r = flow_pump(&x->up);
 
-    switch (flow_pump(&x->up)) {
+    if (is_too_large(x, x->up.got)) { /* its length was not announced */
+        refuse_too_large(x);
+        return true;
+    }
+
+    switch (r) {
     case FLOW_DONE:
         x->up_over = true;
         xchg_balance_sent(x);
@@ -461,8 +496,9 @@ static bool is_ignored(const struct table_service *ts, struct sv path)
     return false;
 }
 
-/* Requests count for scaling when they are accepted, whatever becomes of them. */
-static void count(struct xchg *x, struct sv path)
+/* Requests count for scaling when they are accepted, whatever becomes of them; but not what no
+ * instance will see. */
+static void count(struct xchg *x, struct sv path, bool scales)
 {
     struct cell *cell = &x->service->cells[x->w->id];
     uint64_t none = 0;
@@ -470,7 +506,7 @@ static void count(struct xchg *x, struct sv path)
     cell_add(&cell->requests, 1);
     cell_add(&cell->in_flight, 1);
     x->w->active++;
-    if (x->req.method != HTTP_OPTIONS && !is_ignored(x->ws->ts, path)) {
+    if (scales && x->req.method != HTTP_OPTIONS && !is_ignored(x->ws->ts, path)) {
         /* The time before the count: see take_first() in link.c. */
         if (atomic_load_explicit(&cell->first_ms, memory_order_relaxed) == 0)
             atomic_compare_exchange_strong_explicit(&cell->first_ms, &none, worker_now(x->w),
@@ -482,6 +518,46 @@ static void count(struct xchg *x, struct sv path)
     link_post_dirty(x->w->shared->link);
 }
 
+const struct table_service *xchg_home(const struct xchg *x)
+{
+    return x->route != NULL ? x->home->services[x->route->service].ts : NULL;
+}
+
+static const struct route *find_route(const struct xchg *x, const struct table *t, struct sv path)
+{
+    struct sv host = {"", 0};
+
+    if (t->by_host)
+        host = route_host(
+            http_sv(xchg_request_buf(x), x->req.has_host ? x->req.host : x->req.authority));
+    return route_find(t->routes, t->routes_n, host, path);
+}
+
+static void follow_route(struct xchg *x, struct wtable *wt, const struct route *r, struct sv path)
+{
+    const struct table_service *ts;
+
+    wt->refs += 2;
+    x->wt = x->home = wt;
+    x->route = r;
+    x->ws = &wt->services[r->service];
+    ts = x->ws->ts;
+    x->service = ts->service;
+    count(x, path, !ts->maintenance && r->redirect.to.n == 0 && r->respond.status == 0);
+    if (xchg_own_by_route(x, path))
+        return;
+    if (is_too_large(x, x->req.length)) {
+        refuse_too_large(x);
+        return;
+    }
+    if (ts->dir != NULL && x->req.method != HTTP_GET && x->req.method != HTTP_HEAD) {
+        xchg_own_answer(x, 405, XC_OWN, "405 method not allowed", "Allow: GET, HEAD\r\n");
+        return;
+    }
+    x->ws = xchg_answerer(x, x->ws);
+    xchg_enter(x, XS_PICK);
+}
+
 static void route_request(struct xchg *x)
 {
     struct wtable *wt = x->w->table;
@@ -491,19 +567,9 @@ static void route_request(struct xchg *x)
     if (path.n == 0)
         path = sv_of("/"); /* RFC 9110 4.2.3 */
     if (wt != NULL)
-        r = route_find(wt->table->routes, wt->table->routes_n, path);
+        r = find_route(x, wt->table, path);
     if (r != NULL) {
-        wt->refs++;
-        x->wt = wt;
-        x->ws = &wt->services[r->service];
-        x->service = x->ws->ts->service;
-        count(x, path);
-        if (x->ws->ts->dir != NULL && x->req.method != HTTP_GET && x->req.method != HTTP_HEAD) {
-            xchg_own_answer(x, 405, XC_OWN, "405 method not allowed", "Allow: GET, HEAD\r\n");
-            return;
-        }
-        x->ws = xchg_answerer(x, x->ws);
-        xchg_enter(x, XS_PICK);
+        follow_route(x, wt, r, path);
     } else if (sv_eq(path, "*")) { /* RFC 9110 9.3.7: about the server as a whole */
         xchg_own_answer(x, 200, XC_OWN, "", "");
     } else if (sv_eq(path, "/")) {

@@ -51,9 +51,10 @@ static bool compose_request(struct xchg *x)
                              .trusted = c->trusted,
                              .forwarded = x->w->shared->forwarded_header,
                              .request_id = {x->id, x->id_n}};
-    struct http_out o = {.p = x->w->scratch, .cap = WORKER_SCRATCH};
+    struct http_out o = {.p = x->w->scratch, .cap = WORKER_LARGE};
 
-    http_edit_request(&o, &x->req, xchg_request_buf(x), &peer, sv_of(x->pool->backend->host));
+    http_edit_request(&o, &x->req, xchg_request_buf(x), &peer, sv_of(x->pool->backend->host),
+                      x->route != NULL ? x->route->edit : NULL);
     if (o.over)
         return false;
     flow_rewind(&x->up, &x->u->s);
@@ -87,7 +88,7 @@ void xchg_attempt_start(struct xchg *x)
         xchg_own_unavailable(x, XC_LOCAL, "503 out of descriptors");
         return;
     }
-    http_response_init(&x->answer, x->req.method == HTTP_HEAD);
+    xchg_answer_init(x);
     x->answer_at = 0;
     xchg_log_pick(x);
     xchg_enter(x, x->u->reused ? XS_SEND : XS_CONNECT);

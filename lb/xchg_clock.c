@@ -59,6 +59,6 @@ void xchg_clock_set(struct xchg *x)
     } else if (!upstream) {
         sock_clock(&x->u->s, 0);
     } else if (moved || x->u->s.deadline_ms == 0) {
-        sock_clock(&x->u->s, now + x->ws->ts->response_ms);
+        sock_clock(&x->u->s, now + (x->relayed ? x->ws->ts->stall_ms : x->ws->ts->response_ms));
     }
 }

@@ -61,5 +61,31 @@ void conf_set_str(char **dst, struct sv s);
 /* One word of a fixed set, as its number. */
 bool conf_read_word(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                     const char *const *words, size_t words_n, unsigned *ret);
+typedef bool conf_item_fn(struct conf_reader *r, const struct conf_row *row,
+                          const struct ynode *item);
+/* A list of scalars, or one scalar; ok() judges each. */
+bool conf_read_items(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                     conf_item_fn *ok, struct conf_strs *dst);
+
+void conf_strs_fini(struct conf_strs *s);
+void conf_pairs_fini(struct conf_pairs *p);
+
+/* Routes (conf_route.c) and their checks against each other. */
+void conf_routes_fini(struct conf_routes *routes);
+void conf_check_routes(struct conf_reader *r, const struct conf *c, size_t service);
+/* The keys of a section of conf.def, into base (conf_read.c). */
+enum conf_section {
+    SECTION_TOP,
+    SECTION_SERVICE,
+    SECTION_HEALTH,
+    SECTION_SCALE,
+    SECTION_BALANCE,
+    SECTION_ROUTE,
+    SECTION_EDITS,
+    SECTION_REDIRECT,
+    SECTION_RESPOND,
+};
+void conf_read_section(struct conf_reader *r, enum conf_section s, const struct ynode *n,
+                       void *base);
 
 #endif

@@ -56,14 +56,14 @@ bool conf_load(const char *path, struct conf **ret, struct conf_errors *errs)
     return conf_parse(path, text, n, ret, errs);
 }
 
-static void strs_fini(struct conf_strs *s)
+void conf_strs_fini(struct conf_strs *s)
 {
     for (size_t i = 0; i < s->n; i++)
         mem_free(s->v[i]);
     mem_free(s->v);
 }
 
-static void pairs_fini(struct conf_pairs *p)
+void conf_pairs_fini(struct conf_pairs *p)
 {
     for (size_t i = 0; i < p->n; i++) {
         mem_free(p->v[i].key);
@@ -84,20 +84,25 @@ static void service_fini(struct conf_service *s)
                            s->static_dir,
                            s->balance.hash_name,
                            s->balance.sticky,
-                           s->balance.sticky_path};
-    struct conf_strs *const lists[] = {
-        &s->entrypoint, &s->command,  &s->volumes, &s->depends_on, &s->tmpfs,       &s->networks,
-        &s->cap_add,    &s->cap_drop, &s->routes,  &s->env_file,   &s->scale.ignore};
+                           s->balance.sticky_path,
+                           s->maintenance_page};
+    struct conf_strs *const lists[] = {&s->entrypoint, &s->command,     &s->volumes, &s->depends_on,
+                                       &s->tmpfs,      &s->networks,    &s->cap_add, &s->cap_drop,
+                                       &s->env_file,   &s->scale.ignore};
 
     for (size_t i = 0; i < ARRAY_LEN(owned); i++)
         mem_free(owned[i]);
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-        strs_fini(lists[i]);
-    pairs_fini(&s->environment);
-    pairs_fini(&s->labels);
-    pairs_fini(&s->secrets);
+        conf_strs_fini(lists[i]);
+    conf_routes_fini(&s->routes);
+    for (size_t i = 0; i < s->error_pages.n; i++)
+        mem_free(s->error_pages.v[i].file);
+    mem_free(s->error_pages.v);
+    conf_pairs_fini(&s->environment);
+    conf_pairs_fini(&s->labels);
+    conf_pairs_fini(&s->secrets);
     mem_free(s->backends.v);
-    pairs_fini(&s->written);
+    conf_pairs_fini(&s->written);
 }
 
 void conf_free(struct conf *c)
@@ -107,7 +112,7 @@ void conf_free(struct conf *c)
     for (size_t i = 0; i < c->services_n; i++)
         service_fini(&c->services[i]);
     mem_free(c->services);
-    pairs_fini(&c->written);
+    conf_pairs_fini(&c->written);
     mem_free(c->path);
     mem_free(c->project);
     mem_free(c->run_dir);

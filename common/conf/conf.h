@@ -75,6 +75,48 @@ struct conf_scale {
 enum conf_runtime { CONF_RUNTIME_AUTO, CONF_RUNTIME_DOCKER, CONF_RUNTIME_PROCESS };
 
 enum conf_rollout { CONF_ROLLOUT_AUTO, CONF_ROLLOUT_START_FIRST, CONF_ROLLOUT_STOP_FIRST };
+/* What a route does to the fields of a message, in this order: remove, set, add. */
+struct conf_edits {
+    struct conf_pairs add, set;
+    struct conf_strs remove;
+};
+
+struct conf_redirect {
+    char *to; /* NULL: none */
+    unsigned status;
+    bool keep_path;
+};
+
+struct conf_respond {
+    unsigned status; /* 0: none */
+    char *type, *body;
+};
+
+struct conf_route {
+    unsigned line, column;  /* where it stands, for messages */
+    struct conf_strs hosts; /* none: any */
+    char *path;             /* prefix */
+    bool strip;
+    char *rewrite; /* NULL: none */
+    struct conf_edits request, response;
+    struct conf_redirect redirect;
+    struct conf_respond respond;
+};
+
+struct conf_routes {
+    struct conf_route *v;
+    size_t n;
+};
+
+struct conf_page {
+    unsigned status;
+    char *file;
+};
+
+struct conf_pages {
+    struct conf_page *v;
+    size_t n;
+};
 
 /* The words of common/base/balance.def. */
 enum conf_policy {
@@ -127,10 +169,14 @@ struct conf_service {
     uint64_t stop_grace_ms;
     /* ours */
     struct conf_backends
-        backends;            /* servers that others run, instead of an image; none: an image */
-    char *static_dir;        /* files that lbd serves itself, instead of an image; NULL: an image */
-    struct conf_strs routes; /* path prefixes; none: not reachable through lbd */
-    uint16_t port;           /* inside the container; 0: none */
+        backends;     /* servers that others run, instead of an image; none: an image */
+    char *static_dir; /* files that lbd serves itself, instead of an image; NULL: an image */
+    struct conf_routes routes; /* none: not reachable through lbd */
+    struct conf_pages error_pages;
+    bool maintenance;
+    char *maintenance_page; /* NULL: the page of 503 */
+    uint64_t maintenance_retry_ms;
+    uint16_t port;                            /* inside the container; 0: none */
     uint16_t host_port_first, host_port_last; /* 0: not published */
     char *publish;                            /* host address of published ports */
     enum conf_connect connect;
@@ -142,6 +188,10 @@ struct conf_service {
     enum conf_rollout rollout;
     uint64_t ready_hold_ms;
     uint64_t connect_timeout_ms, response_timeout_ms, tunnel_timeout_ms;
+    uint64_t stall_timeout_ms; /* 0: as response_timeout_ms */
+    uint64_t max_body;         /* 0: any */
+    uint64_t keepalive_idle_ms, keepalive_time_ms;
+    unsigned keepalive_requests;
 };
 
 struct conf {
@@ -161,7 +211,7 @@ struct conf {
     uint64_t client_header_timeout_ms, client_body_timeout_ms, keepalive_timeout_ms;
     uint64_t client_min_rate; /* bytes a second; 0: any */
     struct cidr_list trusted_proxies;
-    bool forwarded_header, request_id;
+    bool forwarded_header, request_id, bare_lf;
     char *access_log; /* "off", "stderr" or a path */
     enum log_format access_log_format;
     struct conf_service *services; /* in the file's order */

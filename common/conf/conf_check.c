@@ -7,15 +7,6 @@
 /* Do the values fit together? Places are the lines where the services begin. */
 #define BAD_SERVICE(r, s, ...) conf_bad((r), (s)->line, 3, __VA_ARGS__)
 
-static bool strs_have(const struct conf_strs *s, const char *v)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        if (strcmp(s->v[i], v) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Files, and servers that others run, need no instances, and nothing that instances have. */
 static void check_no_instances(struct conf_reader *r, const struct conf_service *s)
 {
@@ -158,27 +149,6 @@ static void check_port_overlaps(struct conf_reader *r, const struct conf *c, siz
     }
 }
 
-static void check_routes(struct conf_reader *r, const struct conf *c, size_t i)
-{
-    const struct conf_service *s = &c->services[i];
-
-    for (size_t k = 0; k < s->routes.n; k++) {
-        for (size_t m = 0; m < k; m++) {
-            if (strcmp(s->routes.v[k], s->routes.v[m]) == 0)
-                BAD_SERVICE(r, s, "service '%s' names route '%s' twice; remove one", s->name,
-                            s->routes.v[k]);
-        }
-        for (size_t m = 0; m < i; m++) {
-            if (strs_have(&c->services[m].routes, s->routes.v[k]))
-                BAD_SERVICE(r, s,
-                            "route '%s' of service '%s' belongs to service '%s' (line %u) already; "
-                            "each route has one "
-                            "service",
-                            s->routes.v[k], s->name, c->services[m].name, c->services[m].line);
-        }
-    }
-}
-
 static void check_dependencies(struct conf_reader *r, const struct conf *c,
                                const struct conf_service *s)
 {
@@ -271,7 +241,7 @@ void conf_check(struct conf_reader *r, const struct conf *c)
             check_ports_of(r, s);
         }
         check_port_overlaps(r, c, i);
-        check_routes(r, c, i);
+        conf_check_routes(r, c, i);
         check_dependencies(r, c, s);
         check_labels(r, s);
         check_engine_words(r, s);

@@ -134,19 +134,12 @@ void conf_diff(const struct conf *was, const struct conf *is, struct conf_diff *
     unlike_keys(&was->written, &is->written, &ret->top);
 }
 
-static void strs_fini(struct conf_strs *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        mem_free(s->v[i]);
-    mem_free(s->v);
-}
-
 void conf_diff_fini(struct conf_diff *d)
 {
     for (size_t i = 0; i < d->n; i++)
-        strs_fini(&d->rows[i].keys);
+        conf_strs_fini(&d->rows[i].keys);
     mem_free(d->rows);
-    strs_fini(&d->top);
+    conf_strs_fini(&d->top);
 }
 
 bool conf_diff_is_empty(const struct conf_diff *d)

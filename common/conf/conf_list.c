@@ -141,17 +141,14 @@ static void strs_add(struct conf_strs *s, struct sv v)
     s->v[s->n++] = mem_strndup(v.p, v.n);
 }
 
-typedef bool item_fn(struct conf_reader *r, const struct conf_row *row, const struct ynode *item);
-
 static bool any_item(struct conf_reader *r UNUSED, const struct conf_row *row UNUSED,
                      const struct ynode *item UNUSED)
 {
     return true;
 }
 
-/* A list of scalars, or one scalar. */
-static bool read_list(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                      item_fn *ok, struct conf_strs *dst)
+bool conf_read_items(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                     conf_item_fn *ok, struct conf_strs *dst)
 {
     if (n->kind == YN_SCALAR) {
         if (!ok(r, row, n))
@@ -179,7 +176,7 @@ static bool read_list(struct conf_reader *r, const struct conf_row *row, const s
 bool conf_read_STRS(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                     void *dst)
 {
-    return read_list(r, row, n, any_item, dst);
+    return conf_read_items(r, row, n, any_item, dst);
 }
 
 bool conf_read_WORDS(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
@@ -188,7 +185,7 @@ bool conf_read_WORDS(struct conf_reader *r, const struct conf_row *row, const st
     struct sv rest = n->text;
 
     if (n->kind != YN_SCALAR)
-        return read_list(r, row, n, any_item, dst);
+        return conf_read_items(r, row, n, any_item, dst);
     if (memchr(rest.p, '"', rest.n) != NULL || memchr(rest.p, '\'', rest.n) != NULL ||
         memchr(rest.p, '\\', rest.n) != NULL)
         return CONF_BAD(r, n,
@@ -239,35 +236,7 @@ static bool volume_item(struct conf_reader *r, const struct conf_row *row UNUSED
 bool conf_read_VOLUMES(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                        void *dst)
 {
-    return read_list(r, row, n, volume_item, dst);
-}
-
-/* A path prefix as it stands in a request: no query, no blank, nothing to decode, segments not
- * empty. */
-static bool route_item(struct conf_reader *r, const struct conf_row *row, const struct ynode *item)
-{
-    struct sv t = item->text;
-    bool ok = t.n >= 1 && t.n <= 1024 && t.p[0] == '/' && (t.n == 1 || t.p[t.n - 1] != '/');
-    char q[128];
-
-    for (size_t i = 0; ok && i < t.n; i++) {
-        unsigned char ch = (unsigned char)t.p[i];
-
-        ok = ch > ' ' && ch < 0x7f && ch != '?' && ch != '#' && ch != '%' &&
-             !(i > 0 && ch == '/' && t.p[i - 1] == '/');
-    }
-    return ok ||
-           CONF_BAD(r, item,
-                    "'%s' is '%s'; write a path prefix such as /api/v1: beginning with '/', no "
-                    "'/' at the end, "
-                    "no '?', '#', '%%' or blank",
-                    row->key, str_quote(t, q, sizeof(q)));
-}
-
-bool conf_read_ROUTES(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                      void *dst)
-{
-    return read_list(r, row, n, route_item, dst);
+    return conf_read_items(r, row, n, volume_item, dst);
 }
 
 bool conf_read_HTTP_PATH(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,

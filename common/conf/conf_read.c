@@ -4,8 +4,6 @@
 #include "common/base/mem.h"
 #include "common/conf/conf-internal.h"
 
-enum section { SECTION_TOP, SECTION_SERVICE, SECTION_HEALTH, SECTION_SCALE, SECTION_BALANCE };
-
 static const struct conf_row rows[] = {
 #define CONF(section, type, key, kind, member, min, max, absent, help)                             \
     {SECTION_##section, key, conf_read_##kind, offsetof(struct type, member), min, max, absent},
@@ -28,7 +26,7 @@ static void *member(const struct conf_row *row, void *base)
 
 /* ---- sections ---- */
 
-static bool unknown_key(struct conf_reader *r, enum section s, const struct ynode *key)
+static bool unknown_key(struct conf_reader *r, enum conf_section s, const struct ynode *key)
 {
     AUTO(mem_freep) char *word = mem_strndup(key->text.p, key->text.n);
     const char *names[ARRAY_LEN(rows)], *near;
@@ -50,7 +48,7 @@ static bool unknown_key(struct conf_reader *r, enum section s, const struct ynod
     return CONF_BAD(r, key, "unknown key '%s'; man 5 lbctl.yaml lists the keys", q);
 }
 
-static const struct conf_row *find_row(enum section s, struct sv key)
+static const struct conf_row *find_row(enum conf_section s, struct sv key)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (rows[i].section == s && sv_eq(key, rows[i].key))
@@ -66,7 +64,8 @@ static struct ynode scalar(const char *text, const struct ynode *at)
         .kind = YN_SCALAR, .line = at->line, .column = at->column, .text = sv_of(text)};
 }
 
-static void set_defaults(struct conf_reader *r, enum section s, const struct ynode *at, void *base)
+static void set_defaults(struct conf_reader *r, enum conf_section s, const struct ynode *at,
+                         void *base)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct ynode n = scalar(rows[i].absent, at);
@@ -76,7 +75,8 @@ static void set_defaults(struct conf_reader *r, enum section s, const struct yno
     }
 }
 
-static void read_section(struct conf_reader *r, enum section s, const struct ynode *n, void *base)
+void conf_read_section(struct conf_reader *r, enum conf_section s, const struct ynode *n,
+                       void *base)
 {
     set_defaults(r, s, n, base);
     if (n->kind != YN_MAP) {
@@ -98,7 +98,7 @@ static void read_section(struct conf_reader *r, enum section s, const struct yno
 
 void conf_read(struct conf_reader *r, const struct ynode *root, struct conf *c)
 {
-    read_section(r, SECTION_TOP, root, c);
+    conf_read_section(r, SECTION_TOP, root, c);
     conf_write_pairs(root, "services", &c->written);
     if (c->services_n == 0 && r->errs->n == 0)
         CONF_BAD(r, root, "no services; name at least one under 'services:'");
@@ -160,7 +160,7 @@ bool conf_read_SERVICES(struct conf_reader *r, const struct conf_row *row, const
                 "service name '%s': use 1 to 40 of a-z, 0-9, '-' and '_', beginning with a letter "
                 "or digit",
                 str_quote(p->key->text, q, sizeof(q)));
-        read_section(r, SECTION_SERVICE, p->value, s);
+        conf_read_section(r, SECTION_SERVICE, p->value, s);
         conf_write_pairs(p->value, NULL, &s->written);
         conf_read_env_files(r, p->value, s);
         need_something(r, s);
@@ -175,7 +175,7 @@ bool conf_read_HEALTH(struct conf_reader *r, const struct conf_row *row UNUSED,
 
     if (n->kind == YN_SCALAR && sv_eq(n->text, "none"))
         return true;
-    read_section(r, SECTION_HEALTH, n, h);
+    conf_read_section(r, SECTION_HEALTH, n, h);
     if (n->kind != YN_MAP)
         return false;
     if (h->path != NULL && h->kind == CONF_HEALTH_TCP)
@@ -204,7 +204,7 @@ bool conf_read_SCALE(struct conf_reader *r, const struct conf_row *row, const st
         return true;
     }
     (void)row;
-    read_section(r, SECTION_SCALE, n, s);
+    conf_read_section(r, SECTION_SCALE, n, s);
     if (s->max < s->min)
         return CONF_BAD(r, n, "scale: max %u is below min %u", s->max, s->min);
     if (s->max == s->min) /* nothing to decide */
@@ -220,6 +220,6 @@ bool conf_read_BALANCE(struct conf_reader *r, const struct conf_row *row, const 
     b->is_set = true;
     if (n->kind == YN_SCALAR)
         return conf_read_POLICY(r, row, n, &b->policy);
-    read_section(r, SECTION_BALANCE, n, b);
+    conf_read_section(r, SECTION_BALANCE, n, b);
     return n->kind == YN_MAP && conf_balance_ok(r, n, b);
 }

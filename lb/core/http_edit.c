@@ -1,5 +1,7 @@
 #include "lb/core/http_edit.h"
 
+#include <strings.h>
+
 void http_out_add(struct http_out *o, const char *p, size_t n)
 {
     if (n > o->cap - o->n) {
@@ -55,6 +57,31 @@ static void add_field(struct http_out *o, const char *buf, const struct http_fie
     o->n += n;
 }
 
+bool http_edits_drop(const struct http_edits *e, struct sv name)
+{
+    for (size_t i = 0; e != NULL && i < e->n; i++) {
+        if (e->v[i].op != HTTP_EDIT_ADD && e->v[i].name.n == name.n &&
+            strncasecmp(e->v[i].name.p, name.p, name.n) == 0)
+            return true;
+    }
+    return false;
+}
+
+void http_edits_add(struct http_out *o, const struct http_edits *e)
+{
+    for (size_t i = 0; e != NULL && i < e->n; i++) {
+        if (e->v[i].op == HTTP_EDIT_REMOVE)
+            continue;
+        http_out_add(o, e->v[i].name.p, e->v[i].name.n);
+        ADD(o, ": ");
+        http_out_add(o, e->v[i].value.p, e->v[i].value.n);
+        ADD(o, "\r\n");
+    }
+}
+
+/* A field of our own goes out unless the route says otherwise. */
+#define WRITES(e, literal) (!http_edits_drop((e), (struct sv){(literal), sizeof(literal) - 1}))
+
 static const struct http_field *find(const struct http_head *h, enum http_field_id id)
 {
     for (unsigned i = 0; i < h->fields_n; i++) {
@@ -66,11 +93,9 @@ static const struct http_field *find(const struct http_head *h, enum http_field_
 
 /* Who asked for what, told to the backend (the de-facto X-Forwarded-* fields). An untrusted
  * client's own claims are dropped, a trusted one's are continued. */
-static void add_forwarded(struct http_out *o, const struct http_head *h, const char *buf,
-                          const struct http_peer *peer)
+static void add_forwarded_for(struct http_out *o, const struct http_head *h, const char *buf,
+                              const struct http_peer *peer)
 {
-    const struct http_field *f;
-
     ADD(o, "X-Forwarded-For: ");
     for (unsigned i = 0; peer->trusted && i < h->fields_n; i++) {
         if (h->fields[i].id == HTTP_F_X_FORWARDED_FOR && h->fields[i].value.n > 0) {
@@ -79,21 +104,56 @@ static void add_forwarded(struct http_out *o, const struct http_head *h, const c
         }
     }
     http_out_add(o, peer->address.p, peer->address.n);
-    f = peer->trusted ? find(h, HTTP_F_X_FORWARDED_PROTO) : NULL;
-    ADD(o, "\r\nX-Forwarded-Proto: ");
-    if (f != NULL && f->value.n > 0)
-        add_span(o, buf, f->value);
-    else
-        ADD(o, "http");
     ADD(o, "\r\n");
-    f = peer->trusted ? find(h, HTTP_F_X_FORWARDED_HOST) : NULL;
-    if (f != NULL) {
-        add_field(o, buf, f);
-    } else if (h->host.n > 0 || h->authority.n > 0) {
-        ADD(o, "X-Forwarded-Host: ");
-        add_span(o, buf, h->host.n > 0 ? h->host : h->authority);
+}
+
+static bool cuts_prefix(const struct http_request_edit *edit)
+{
+    return edit != NULL && edit->cut && edit->rewrite.n == 0 && edit->prefix.n > 0;
+}
+
+/* What of its path the backend does not see: a trusted proxy's part, then ours. */
+static void add_forwarded_prefix(struct http_out *o, const struct http_head *h, const char *buf,
+                                 const struct http_peer *peer, struct sv prefix)
+{
+    const struct http_field *f = peer->trusted ? find(h, HTTP_F_X_FORWARDED_PREFIX) : NULL;
+
+    ADD(o, "X-Forwarded-Prefix: ");
+    if (f != NULL)
+        add_span(o, buf, f->value);
+    http_out_add(o, prefix.p, prefix.n);
+    ADD(o, "\r\n");
+}
+
+static void add_forwarded(struct http_out *o, const struct http_head *h, const char *buf,
+                          const struct http_peer *peer, const struct http_request_edit *edit)
+{
+    const struct http_edits *e = edit != NULL ? &edit->fields : NULL;
+    const struct http_field *f;
+
+    if (WRITES(e, "x-forwarded-for"))
+        add_forwarded_for(o, h, buf, peer);
+    if (WRITES(e, "x-forwarded-proto")) {
+        f = peer->trusted ? find(h, HTTP_F_X_FORWARDED_PROTO) : NULL;
+        ADD(o, "X-Forwarded-Proto: ");
+        if (f != NULL && f->value.n > 0)
+            add_span(o, buf, f->value);
+        else
+            ADD(o, "http");
         ADD(o, "\r\n");
     }
+    if (WRITES(e, "x-forwarded-host")) {
+        f = peer->trusted ? find(h, HTTP_F_X_FORWARDED_HOST) : NULL;
+        if (f != NULL) {
+            add_field(o, buf, f);
+        } else if (h->host.n > 0 || h->authority.n > 0) {
+            ADD(o, "X-Forwarded-Host: ");
+            add_span(o, buf, h->host.n > 0 ? h->host : h->authority);
+            ADD(o, "\r\n");
+        }
+    }
+    if (cuts_prefix(edit) && WRITES(e, "x-forwarded-prefix"))
+        add_forwarded_prefix(o, h, buf, peer, edit->prefix);
 }
 
 /* RFC 7239 4: a value that is no token is a quoted string. */
@@ -145,9 +205,11 @@ static void add_host(struct http_out *o, const struct http_head *h, const char *
 }
 
 static bool keeps(const struct http_head *h, const struct http_field *f,
-                  const struct http_peer *peer)
+                  const struct http_peer *peer, const struct http_request_edit *edit)
 {
     switch (f->id) {
+    case HTTP_F_X_FORWARDED_PREFIX:
+        return peer->trusted && !cuts_prefix(edit) && !f->hop;
     case HTTP_F_FORWARDED:
         return peer->trusted && !peer->forwarded && !f->hop;
     case HTTP_F_X_FORWARDED_PORT:
@@ -168,21 +230,45 @@ static void add_upgrade(struct http_out *o, const struct http_head *h, const cha
     ADD(o, "\r\n");
 }
 
-void http_edit_request(struct http_out *o, const struct http_head *h, const char *buf,
-                       const struct http_peer *peer, struct sv fallback_host)
+/* RFC 9112 3.2.1: to an origin server in origin form; an absolute URI may end before its path. */
+static void add_target(struct http_out *o, const struct http_head *h, const char *buf,
+                       const struct http_request_edit *edit)
 {
+    struct sv target = http_sv(buf, h->target);
+
+    if (edit != NULL && edit->cut && h->path.n >= edit->prefix.n) {
+        struct sv rest = {target.p + edit->prefix.n, h->path.n - edit->prefix.n};
+
+        /* What begins with "//" after the cut could be taken for a host. */
+        while (rest.n > 1 && rest.p[1] == '/')
+            rest = (struct sv){rest.p + 1, rest.n - 1};
+        http_out_add(o, edit->rewrite.p, edit->rewrite.n);
+        if (edit->rewrite.n == 0 && rest.n == 0)
+            ADD(o, "/");
+        target = (struct sv){rest.p, target.n - (size_t)(rest.p - target.p)};
+    } else if (target.n == 0 || target.p[0] == '?') {
+        ADD(o, "/");
+    }
+    http_out_add(o, target.p, target.n);
+}
+
+void http_edit_request(struct http_out *o, const struct http_head *h, const char *buf,
+                       const struct http_peer *peer, struct sv fallback_host,
+                       const struct http_request_edit *edit)
+{
+    const struct http_edits *e = edit != NULL ? &edit->fields : NULL;
+
     add_span(o, buf, h->method_span);
     ADD(o, " ");
-    /* RFC 9112 3.2.1: to an origin server in origin form; an absolute URI may end before its path.
-     */
-    if (h->target.n == 0 || buf[h->target.at] == '?')
-        ADD(o, "/");
-    add_span(o, buf, h->target);
+    add_target(o, h, buf, edit);
     ADD(o, " HTTP/1.1\r\n");
-    add_host(o, h, buf, fallback_host);
+    if (WRITES(e, "host"))
+        add_host(o, h, buf, fallback_host);
     for (unsigned i = 0; i < h->fields_n; i++) {
-        if (keeps(h, &h->fields[i], peer))
-            add_field(o, buf, &h->fields[i]);
+        const struct http_field *f = &h->fields[i];
+
+        if (keeps(h, f, peer, edit) && (e == NULL || !http_edits_drop(e, http_sv(buf, f->name))))
+            add_field(o, buf, f);
     }
     if (h->framing == HTTP_CHUNKED) {
         ADD(o, "Transfer-Encoding: chunked\r\n");
@@ -193,14 +279,15 @@ void http_edit_request(struct http_out *o, const struct http_head *h, const char
     }
     if (h->upgrade)
         add_upgrade(o, h, buf);
-    add_forwarded(o, h, buf, peer);
-    if (peer->forwarded)
+    add_forwarded(o, h, buf, peer, edit);
+    if (peer->forwarded && WRITES(e, "forwarded"))
         add_rfc7239(o, h, buf, peer);
-    if (peer->request_id.n > 0) {
+    if (peer->request_id.n > 0 && WRITES(e, "x-request-id")) {
         ADD(o, "X-Request-Id: ");
         http_out_add(o, peer->request_id.p, peer->request_id.n);
         ADD(o, "\r\n");
     }
+    http_edits_add(o, e);
     /* RFC 9110 7.6.3 */
     if (h->minor > 0)
         ADD(o, "Via: 1.1 lbctl\r\n\r\n");
@@ -218,7 +305,8 @@ enum http_framing http_edit_framing(const struct http_head *h, unsigned client_m
 }
 
 void http_edit_response(struct http_out *o, const struct http_head *h, const char *buf,
-                        unsigned client_minor, enum http_framing out, bool close)
+                        unsigned client_minor, enum http_framing out, bool close,
+                        const struct http_edits *edits)
 {
     char line[] = "HTTP/1.1 000 ";
 
@@ -228,12 +316,16 @@ void http_edit_response(struct http_out *o, const struct http_head *h, const cha
     http_out_add(o, line, sizeof(line) - 1);
     add_span(o, buf, h->reason);
     ADD(o, "\r\n");
+    if (h->status < 200)
+        edits = NULL;
     for (unsigned i = 0; i < h->fields_n; i++) {
         const struct http_field *f = &h->fields[i];
 
-        if (!f->hop && http_field_rule((enum http_field_id)f->id, true) == HTTP_KEEP)
+        if (!f->hop && http_field_rule((enum http_field_id)f->id, true) == HTTP_KEEP &&
+            (edits == NULL || !http_edits_drop(edits, http_sv(buf, f->name))))
             add_field(o, buf, f);
     }
+    http_edits_add(o, edits);
     if (h->status < 200) { /* interim: no framing, and it says nothing about the connection */
         if (h->status == 101)
             add_upgrade(o, h, buf);
@@ -247,6 +339,8 @@ void http_edit_response(struct http_out *o, const struct http_head *h, const cha
         http_out_addu(o, h->length);
         ADD(o, "\r\n");
     }
+    if (h->status == 426 && h->upgrade_to.n > 0) /* RFC 9110 15.5.22: to what */
+        add_upgrade(o, h, buf);
     if (close)
         ADD(o, "Connection: close\r\n");
     else if (client_minor == 0)

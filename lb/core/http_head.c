@@ -35,6 +35,7 @@ static const uint8_t first_of_length[] = {
     [15] = HTTP_F_X_FORWARDED_FOR,
     [16] = HTTP_F_X_FORWARDED_HOST,
     [17] = HTTP_F_X_FORWARDED_PROTO,
+    [18] = HTTP_F_X_FORWARDED_PREFIX,
 };
 
 static const struct {
@@ -543,6 +544,7 @@ enum http_result http_head_parse(struct http_head *h, const char *buf, size_t n)
     for (;;) {
         const char *nl = h->scan < n ? memchr(buf + h->scan, '\n', n - h->scan) : NULL;
         enum http_result r;
+        uint16_t next;
         size_t end;
 
         if (!h->first_checked && n > h->line) {
@@ -558,12 +560,15 @@ enum http_result http_head_parse(struct http_head *h, const char *buf, size_t n)
             return HTTP_MORE;
         }
         end = (size_t)(nl - buf);
+        next = (uint16_t)(end + 1);
         /* RFC 9112 2.2: a bare LF may be taken for a line end; who takes it and who does not can be
-         * set against each other, so we do not. */
-        if (end == h->line || buf[end - 1] != '\r')
+         * set against each other, so we do not, unless the operator says so. */
+        if (end > h->line && buf[end - 1] == '\r')
+            end--;
+        else if (!h->lf_ok)
             return bad(h, HTTP_FAULT_BARE_LF);
-        r = take_line(h, buf, end - 1);
-        h->line = h->scan = (uint16_t)(end + 1);
+        r = take_line(h, buf, end);
+        h->line = h->scan = next;
         if (r == HTTP_MORE)
             continue;
         if (r == HTTP_DONE)

@@ -72,6 +72,7 @@ const char *http_fault_text(enum http_fault f);
 struct http_head {
     /* parser */
     bool response;
+    bool lf_ok;        /* after init: a bare LF ends a line too (RFC 9112 2.2) */
     bool head_request; /* response: it answers HEAD, so it has no body */
     uint8_t phase;
     bool first_checked;

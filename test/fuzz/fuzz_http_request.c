@@ -28,7 +28,7 @@ static void check_edit(const struct http_head *h, const char *p)
     struct http_head again;
     struct sv a, b;
 
-    http_edit_request(&o, h, p, &peer, (struct sv){"b:1", 3});
+    http_edit_request(&o, h, p, &peer, (struct sv){"b:1", 3}, NULL);
     MUST(!o.over);
     if (o.n > HTTP_HEAD_MAX || h->fields_n + 6u > HTTP_FIELDS_MAX)
         return; /* our own additions may pass our own limits */

@@ -11,7 +11,7 @@ static void check_edit(const struct http_head *h, const char *p, unsigned minor,
     enum http_framing framing = http_edit_framing(h, minor);
     struct http_head again;
 
-    http_edit_response(&o, h, p, minor, framing, framing == HTTP_UNTIL_CLOSE);
+    http_edit_response(&o, h, p, minor, framing, framing == HTTP_UNTIL_CLOSE, NULL);
     MUST(!o.over);
     if (o.n > HTTP_HEAD_MAX || h->fields_n + 3u > HTTP_FIELDS_MAX)
         return;

@@ -21,3 +21,7 @@ lbctl_lbd_test(lbd_balance lbd_balance_test.py 120)
 lbctl_lbd_test(differential differential_test.py 300)
 # connections dropped at random phases; LBCTL_TEST_CONNECTIONS=20000 for the full run
 lbctl_lbd_test(churn churn_test.py 300)
+# hosts, prefixes, header changes, own answers
+lbctl_lbd_test(lbd_routes lbd_routes_test.py 120)
+# the codec's rules on both sides; sizes, clocks and the keeping of connections as set
+lbctl_lbd_test(lbd_rules lbd_rules_test.py 120)

@@ -9,5 +9,6 @@ foreach(module hold ledger loop reload restart wishes)
     unit/ctl/virtual_clock.c)
 endforeach()
 
+lbctl_unit_test(ctl/table_test.c ctl_shell)
 lbctl_unit_test(ctl/lbctl/show_test.c lbctl_show)
 lbctl_unit_test(ctl/lbctl/man_test.c common_base)

@@ -33,6 +33,7 @@ static bool build(const char *text, const struct table *before, struct table **r
 #define BALANCED(gen, balance, backends)                                                           \
     "{\"generation\":" #gen ",\"services\":[{\"name\":\"a\",\"routes\":[],\"balance\":{" balance   \
     "},\"backends\":[" backends "]}]}"
+#define HROUTE(h, more) "{\"prefix\":\"/a\",\"host\":\"" h "\"" more "}"
 #define ROUTE(p) "{\"prefix\":\"" p "\"}"
 
 static const struct {
@@ -50,6 +51,52 @@ static const struct {
      "listed twice"},
     {"route without slash", TABLE(1, ROUTE("api"), ""), "must begin with /"},
     {"route twice", TABLE(1, ROUTE("/a") "," ROUTE("/a/"), ""), "listed twice"},
+    {"the same path of two hosts",
+     TABLE(1, ROUTE("/a") "," HROUTE("x.example", "") "," HROUTE("*.example", ""), ""), NULL},
+    {"host and path twice", TABLE(1, HROUTE("x.example", "") "," HROUTE("X.Example", ""), ""),
+     "route 'X.Example/a' is listed twice"},
+    {"bad host", TABLE(1, HROUTE("x:80", ""), ""), "'x:80' is no host"},
+    {"edits",
+     TABLE(1,
+           HROUTE("",
+                  ",\"rewrite\":\"/\",\"request_headers\":[{\"op\":\"add\",\"name\":\"a\","
+                  "\"value\":\"b\"}],\"response_headers\":[{\"op\":\"remove\",\"name\":\"c\"}]"),
+           ""),
+     NULL},
+    {"edit of no kind",
+     TABLE(1, HROUTE("", ",\"request_headers\":[{\"op\":\"x\",\"name\":\"a\"}]"), ""),
+     "'op' must be"},
+    {"edit with a line end",
+     TABLE(1,
+           HROUTE("",
+                  ",\"request_headers\":[{\"op\":\"add\",\"name\":\"a\",\"value\":\"b\\r\\nc\"}]"),
+           ""),
+     "no valid field name or value"},
+    {"edit of framing",
+     TABLE(1,
+           HROUTE("", ",\"response_headers\":[{\"op\":\"set\",\"name\":\"content-length\","
+                      "\"value\":\"0\"}]"),
+           ""),
+     "cannot be changed"},
+    {"rewrite to no path", TABLE(1, HROUTE("", ",\"rewrite\":\"x\""), ""), "must be a path"},
+    {"redirect", TABLE(1, HROUTE("", ",\"redirect\":{\"to\":\"/b\",\"status\":308}"), ""), NULL},
+    {"redirect with another status",
+     TABLE(1, HROUTE("", ",\"redirect\":{\"to\":\"/b\",\"status\":304}"), ""),
+     "no redirect's status"},
+    {"redirect with a line end",
+     TABLE(1, HROUTE("", ",\"redirect\":{\"to\":\"/b\\r\\nX: y\",\"status\":308}"), ""),
+     "no redirect's status or goal"},
+    {"respond too early", TABLE(1, HROUTE("", ",\"respond\":{\"status\":100}"), ""),
+     "no status or type"},
+    {"a page that is not there",
+     "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"backends\":[],"
+     "\"error_pages\":[{\"status\":503,\"file\":\"/nonexistent\"}]}]}",
+     NULL},
+    {"files that are asked for by another path",
+     "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[{\"prefix\":\"/"
+     "a\",\"rewrite\":\"/"
+     "\"}],\"static\":\"/srv\",\"backends\":[]}]}",
+     "requests for files cannot be changed"},
     {"files",
      "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"static\":\"/srv\","
      "\"backends\":[]}]}",

@@ -16,6 +16,9 @@
     "services:\n  web:\n    image: web:1\n" /* a service in lines 2 and 3; more keys from line 4   \
                                                on */
 
+#define R                                                                                          \
+    S "    port: 80\n    connect: direct\n    health: { tcp: true }\n    routes: " /* line 7 */
+
 static const struct {
     const char *name, *text;
     const char *error; /* what the first error must contain; NULL: the file is fine */
@@ -169,7 +172,69 @@ static const struct {
      S "    route: /a\n    port: 80\n    connect: direct\n    health: { tcp: true }\n"
        "  b:\n    image: x\n    route: /a\n    port: 80\n    connect: direct\n    health: { tcp: "
        "true }\n",
-     "t:8:3: route '/a' of service 'b' belongs to service 'web' (line 2) already"},
+     "t:10:12: route '/a' of service 'b' belongs to service 'web' (line 4) already"},
+    {"routes", R "[{ path: /a }, { path: /b, host: [a.example, '*.b.example'] }]\n", NULL},
+    {"route and routes", R "[{ path: /b }]\n    route: /a\n", NULL},
+    {"the same path of other hosts", R "[{ host: a.example }, { host: b.example }, {}]\n", NULL},
+    {"a scalar for routes", R "/a\n", "'routes' must be a list of at most 256 sections"},
+    {"a path among routes", R "[/a]\n", "here must be keys with values"},
+    {"unknown key of a route", R "[{ pth: /a }]\n", "unknown key 'pth'; did you mean 'path'?"},
+    {"host with a port", R "[{ host: 'a.example:80' }]\n", "'host' is 'a.example:80'; write"},
+    {"host with a star inside", R "[{ host: 'a.*.example' }]\n", "write a host's name"},
+    {"host and path twice in a service", R "[{ host: A.example }, { host: [x, a.EXAMPLE] }]\n",
+     "t:7:35: service 'web' names route 'a.EXAMPLE/' twice (before: line 7)"},
+    {"host and path of another service",
+     R "[{ path: /a, host: a.example }]\n  b:\n    static: /srv\n    routes: [{ path: /a, host: "
+       "a.example }]\n",
+     "t:10:14: route 'a.example/a' of service 'b' belongs to service 'web' (line 7) already"},
+    {"route and routes alike", R "[{ path: /a }]\n    route: /a\n",
+     "t:8:12: service 'web' names route '/a' twice (before: line 7)"},
+    {"rewrite with a query", R "[{ rewrite: /a?b }]\n", "'rewrite' is '/a?b'; write a path"},
+    {"strip and rewrite", R "[{ path: /a, strip: true, rewrite: /b }]\n", "keep one"},
+    {"redirect", R "[{ redirect: 'https://b.example/x' }]\n", NULL},
+    {"redirect with more to say", R "[{ redirect: { to: /x?y, status: 302, keep_path: no } }]\n",
+     "must be true or false"},
+    {"redirect to a path with a query", R "[{ redirect: { to: /x?y } }]\n",
+     "add 'keep_path: false'"},
+    {"redirect to itself in a fragment", R "[{ redirect: '/x#y' }]\n", "without '#'"},
+    {"redirect to another host by two slashes", R "[{ redirect: //x }]\n", "'redirect' is '//x'"},
+    {"redirect to javascript", R "[{ redirect: 'javascript:x' }]\n", "write http://"},
+    {"redirect with a status of its own", R "[{ redirect: { to: /x, status: 304 } }]\n",
+     "status 304 is none"},
+    {"redirect without a goal", R "[{ redirect: { status: 302 } }]\n", "redirect has no goal"},
+    {"redirect and respond", R "[{ redirect: /x, respond: { status: 200 } }]\n", "keep one"},
+    {"redirect and strip", R "[{ path: /a, redirect: /x, strip: true }]\n",
+     "the route is answered by lbd itself"},
+    {"respond", R "[{ respond: { status: 404, type: text/html, body: '<p>gone' } }]\n", NULL},
+    {"respond with 100", R "[{ respond: { status: 100 } }]\n", "out of range"},
+    {"edits",
+     R "[{ request_headers: { set: { Host: x, X-A: '' }, add: { X-B: c }, remove: [X-C] }, "
+       "response_headers: { remove: Server } }]\n",
+     NULL},
+    {"edits of framing", R "[{ request_headers: { set: { Content-Length: 1 } } }]\n",
+     "'Content-Length' frames messages"},
+    {"removal of framing", R "[{ response_headers: { remove: transfer-encoding } }]\n",
+     "'transfer-encoding' frames messages"},
+    {"a second Host", R "[{ request_headers: { add: { host: x } } }]\n", "a request has one Host"},
+    {"no Host", R "[{ request_headers: { remove: [HOST] } }]\n", "a request has one Host"},
+    {"a name with a blank", R "[{ request_headers: { add: { 'a b': x } } }]\n", "is no name"},
+    {"a value of two lines", R "[{ request_headers: { add: { a: \"x\\r\\ny\" } } }]\n",
+     "one line of text"},
+    {"files with strip", F "    routes: [{ path: /a, strip: true }]\n",
+     "its files are found below the route's path"},
+    {"files with an answer's header",
+     F "    routes: [{ path: /a, response_headers: { set: { Cache-Control: no-cache } } }]\n",
+     NULL},
+    {"error pages", S "    error_pages: { 502: /srv/502.html, 503: /srv/503.html }\n", NULL},
+    {"error page of a success", S "    error_pages: { 200: /srv/x }\n",
+     "a status is a number from 400 to 599"},
+    {"error page, relative", S "    error_pages: { 503: x.html }\n", "must be an absolute path"},
+    {"error pages in a list", S "    error_pages: [/x]\n", "must be a mapping"},
+    {"maintenance",
+     S
+     "    maintenance: true\n    maintenance_page: /srv/m.html\n    maintenance_retry_after: 5m\n",
+     NULL},
+    {"maintenance, for how long", S "    maintenance: 5m\n", "must be true or false"},
     {"host_ports backwards", S "    host_ports: 9-8\n", "'host_ports' is '9-8'; write FIRST-LAST"},
     {"host_ports smaller than max",
      S "    port: 80\n    host_ports: 8000-8004\n    scale: { min: 1, max: 10 }\n",
@@ -280,7 +345,7 @@ static void test_the_assignment(void **state UNUSED)
     assert_non_null(acts);
     assert_non_null(pg);
     assert_null(conf_service_find(c, "act"));
-    assert_string_equal(acts->routes.v[0], "/api/v1");
+    assert_string_equal(acts->routes.v[0].path, "/api/v1");
     assert_int_equal(acts->port, 80);
     assert_int_equal(acts->host_port_first, 8000);
     assert_int_equal(acts->host_port_last, 8009);

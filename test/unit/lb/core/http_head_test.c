@@ -38,14 +38,15 @@ static const char *describe(const struct http_head *h, enum http_result r, const
     return out;
 }
 
-enum kind { REQUEST, RESPONSE, TO_HEAD };
+enum kind { REQUEST, RESPONSE, TO_HEAD, LF_REQUEST, LF_RESPONSE };
 
 static void init(struct http_head *h, enum kind kind)
 {
-    if (kind == REQUEST)
+    if (kind == REQUEST || kind == LF_REQUEST)
         http_request_init(h);
     else
         http_response_init(h, kind == TO_HEAD);
+    h->lf_ok = kind >= LF_REQUEST;
 }
 
 static const struct {
@@ -288,6 +289,23 @@ static const struct {
     {"folded answer", RESPONSE, "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "folded header line"},
     {"bare LF in an answer", RESPONSE, "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
      "a line ends without CR"},
+
+    {"LF allowed", LF_REQUEST, "GET /a HTTP/1.1\nHost: x\nA: b\n\n",
+     "GET [/a] path=2 1.1 host=[x] none"},
+    {"LF allowed, mixed", LF_REQUEST, "\n\r\nGET / HTTP/1.1\r\nHost: x\nContent-Length: 3\r\n\n",
+     "GET [/] path=1 1.1 host=[x] length 3"},
+    {"LF allowed, CRLF everywhere", LF_REQUEST, "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+     "GET [/] path=1 1.1 host=[x] none"},
+    {"LF allowed, a bare CR is not", LF_REQUEST, "GET / HTTP/1.1\nHost: x\nA: b\rc\n\n",
+     "invalid character in a header value"},
+    {"LF allowed, two CR are not", LF_REQUEST, "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\r\n\r\n",
+     "invalid character in a header value"},
+    {"LF allowed, folding is not", LF_REQUEST, "GET / HTTP/1.1\nHost: x\n y\n\n",
+     "folded header line"},
+    {"LF allowed, five empty lines", LF_REQUEST, "\n\n\n\n\nGET / HTTP/1.1\nHost: x\n\n",
+     "too many empty lines before the request"},
+    {"LF allowed in an answer", LF_RESPONSE, "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+     "1.1 200 [OK] none 0"},
 };
 
 static void test_whole(void **state UNUSED)
