@@ -12,6 +12,7 @@
 #include "acts-service/jout.h"
 #include "acts-service/reserve.h"
 #include "acts-service/users.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 
@@ -92,6 +93,8 @@ void ask_reply(struct ask *a, int status)
     }
     a->status = status;
     a->answered = true;
+    if (a->begun_ms != 0)
+        pulse_took(a->svc->pulse, clock_mono_ms() - a->begun_ms);
     send_if_done(a);
 }
 
@@ -235,6 +238,7 @@ static void on_http_request(void *arg, struct http_req *r) /* http_fn */
     }
     if (a->route->counted) {
         a->counting = true;
+        a->begun_ms = clock_mono_ms();
         pulse_beat(s->pulse, &a->counted, 1);
     }
     fn = router_method(a->route, http_method(r));
@@ -377,7 +381,7 @@ static bool start(struct service *s, struct err *e)
     if (*v->users_url != '\0' &&
         !users_new(s->loop, v->users_url, v->users_origin, v->users_timeout_ms, &s->users, e))
         return false;
-    s->pulse = pulse_new(s->db, d->stmt_pulse, v->health_timeout_ms);
+    s->pulse = pulse_new(s->loop, s->db, d->stmt_pulse, v->health_timeout_ms);
     s->schema = schema_new(s->loop, s->db, d->stmt_version, d->stmt_migrate, d->schema_version,
                            on_schema_changed, s);
     log_info("started", "version=%s port=%u pid=%d", LBCTL_VERSION, (unsigned)http_port(s->http),

@@ -46,6 +46,7 @@ struct ask {
     struct pulse_wait counted;
     bool counting, answered, streaming;
     void (*when_counted)(struct ask *a);
+    uint64_t begun_ms; /* 0: not counted */
     int status;
     struct jout out;                                        /* the body of the answer */
     void (*asked)(struct ask *a, const struct db_reply *r); /* who waits for the database */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "common/base/buf.h"
@@ -136,6 +137,24 @@ static void print_errors(const struct conf_errors *errs)
         (void)fprintf(stderr, "%s\n", errs->v[i].msg);
 }
 
+/* What is right in the file but not on this host. */
+static void print_host_warnings(const char *file, const struct conf *conf)
+{
+    char path[300];
+    struct stat st;
+
+    for (size_t i = 0; i < conf->services_n; i++) {
+        const struct conf_service *s = &conf->services[i];
+
+        if (s->static_dir == NULL || (stat(s->static_dir, &st) == 0 && S_ISDIR(st.st_mode)))
+            continue;
+        (void)fprintf(stderr,
+                      "%s: warning: service '%s': static: '%s' is no directory on this host: its "
+                      "files cannot be served until it is made\n",
+                      file, s->name, str_quote(sv_of(s->static_dir), path, sizeof(path)));
+    }
+}
+
 static int cmd_check(const struct cli *c)
 {
     struct conf_errors *errs = mem_zalloc(sizeof(*errs));
@@ -143,10 +162,13 @@ static int cmd_check(const struct cli *c)
     bool ok = conf_load(c->argv[0], &conf, errs);
     char q[300];
 
-    if (ok)
-        (void)printf("%s: ok\n", str_quote(sv_of(c->argv[0]), q, sizeof q));
-    else
+    (void)str_quote(sv_of(c->argv[0]), q, sizeof(q));
+    if (ok) {
+        print_host_warnings(q, conf);
+        (void)printf("%s: ok\n", q);
+    } else {
         print_errors(errs);
+    }
     mem_free(errs);
     conf_free(conf);
     return ok ? EXIT_OK : EXIT_DEGRADED;

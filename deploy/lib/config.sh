@@ -95,6 +95,34 @@ config_ensure()
     fi
 }
 
+# config_services FILE: the names of its services.
+config_services()
+{
+    sed -nE '/^services:/,/^[^ #]/s/^  ([A-Za-z0-9_-]+):([ \t].*)?$/\1/p' "$1"
+}
+
+# config_missing FILE: what the product's configuration has and this one, of an older version, has not: service names,
+# and variables of acts. Nothing for a configuration that is not the one of the assignment.
+config_missing()
+{
+    local name
+    config_has_acts "$1" || return 0
+    comm -13 <(config_services "$1" | sort) <(config_services "$DEPLOY_DIR/lbctl.yaml" | sort) | sed 's/^/service /'
+    sed -nE 's/^ +(ACTS_[A-Z_]+):.*/\1/p' "$DEPLOY_DIR/lbctl.yaml" | while read -r name; do
+        grep -Eq "^[^#]*[ {,]$name:" "$1" || echo "variable $name of acts"
+    done
+}
+
+# An older file is the operator's and stays; what it lacks is said, and where to find it.
+config_tell_missing()
+{
+    local missing
+    missing=$(config_missing "$LBCTL_CONFIG" | paste -sd, | sed 's/,/, /g')
+    [[ -n $missing ]] || return 0
+    ui_warn "$LBCTL_CONFIG is of an older version, and kept as it is; it lacks: $missing"
+    ui_warn "to add them, copy these blocks from $DEPLOY_DIR/lbctl.yaml, and run deploy/up again"
+}
+
 config_check()
 {
     lbctl check "$LBCTL_CONFIG" >>"$UI_LOG" 2>"$UI_LOG.check" ||

@@ -53,6 +53,17 @@ check 'host ports' $'9100 9105\n7000 7000' "$(config_host_ports "$file")"
 check 'the product configuration has the acts service' yes \
     "$(config_has_acts "$DEPLOY_DIR/lbctl.yaml" && echo yes || echo no)"
 check 'the example has not' no "$(config_has_acts "$DEPLOY_DIR/examples/hello.yaml" && echo yes || echo no)"
+check 'services' 'postgres acts users app' "$(config_services "$DEPLOY_DIR/lbctl.yaml" | paste -sd' ')"
+check 'nothing is missing in the product configuration' '' "$(config_missing "$DEPLOY_DIR/lbctl.yaml")"
+check 'nothing is missing in a configuration of its own' '' "$(config_missing "$DEPLOY_DIR/examples/hello.yaml")"
+sed '/^  users:/,$d; /ACTS_USERS_URL/d' "$DEPLOY_DIR/lbctl.yaml" >"$file"
+check 'what an older one lacks' 'service app,service users,variable ACTS_USERS_URL of acts' "$(config_missing "$file" | paste -sd,)"
+check 'it is said, with the place of the new one' yes \
+    "$(LBCTL_CONFIG=$file UI_LOG=/dev/null config_tell_missing 2>&1 | tr -d '\n' |
+        grep -q "lacks: service app, service users, variable ACTS_USERS_URL of acts.*$DEPLOY_DIR/lbctl.yaml" && echo yes || echo no)"
+printf 'services:  # ours\n  acts:\n    route: /api/v1\n    environment: { ACTS_USERS_URL: "", ACTS_DB_HOST: x }\n\n  # later: nothing\n  users: { image: u }\nlog: { level: info }\n' >"$file"
+check 'services of a file with comments and flow style' 'acts users' "$(config_services "$file" | paste -sd' ')"
+check 'variables in flow style are there' '' "$(config_missing "$file" | grep -E 'USERS_URL|DB_HOST' || true)"
 check 'word with quotes' x "$(printf 'project: "x" # y\n' >"$file" && config_key "$file" project lbctl)"
 check 'word by default' lbctl "$(printf 'a: b\n' >"$file" && config_key "$file" project lbctl)"
 

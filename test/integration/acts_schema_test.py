@@ -142,6 +142,10 @@ class Schema(unittest.TestCase):
             self.assertEqual(a.get("/_health").status, 500)
             a.proc.kill()
             a.proc.wait(20)
+            # Its session does not notice as long as it waits; it ends first, the lock after it.
+            ours = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'acts'"
+            self.sql(f"SELECT pg_terminate_backend(pid) {ours}")
+            wait_for("its session is over", lambda: self.sql(f"SELECT count(*) {ours}") == "0")
         finally:
             self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
                      "AND pid <> pg_backend_pid()")

@@ -25,6 +25,7 @@ import urllib.parse
 from lib import contract
 
 ACTS = USERS = None
+SANITIZED = False
 PG_BIN = "/usr/lib/postgresql/15/bin"
 PASSWORD = "secret with 'quotes' and blanks"
 IMAGE = "d2Fsa2VkIGEgc3RyYW5nZXIgaG9tZQ=="
@@ -105,6 +106,10 @@ class Postgres:
     def stop(self, signo=signal.SIGINT):
         self.proc.send_signal(signo)
         self.proc.wait(30)
+
+    def log(self):
+        with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as f:
+            return f.read()
 
     def processes(self):
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.proc.pid)], stdout=subprocess.PIPE,
@@ -206,9 +211,9 @@ class Acts:
             except (TimeoutError, ConnectionResetError):
                 return got
 
-    def rss_kb(self):
+    def memory_kb(self, what="VmRSS"):
         with open(f"/proc/{self.proc.pid}/status", encoding="ascii") as f:
-            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+            return int(re.search(what + r":\s+(\d+)", f.read()).group(1))
 
     def stop(self):
         """SIGTERM; the exit status, after which the log must show no complaint of a sanitizer."""
@@ -507,7 +512,11 @@ class Uploads(ContractCase):
         self.assertEqual(self.acts.post("/acts", one).status, 413)
         largest = len(json.dumps(act(Ids.new(), name, imgB64="")))
         fits = act(Ids.new(), name, imgB64="A" * (((16 << 20) - largest) // 4 * 4))
+        before = self.acts.memory_kb("VmRSS")
         self.assertEqual(self.acts.post("/acts", fits).status, 201)
+        if not SANITIZED:  # as it came, in one piece, and on its way to the database: a few copies, and given back
+            self.assertLess(self.acts.memory_kb("VmHWM") - before, 5 * 16 * 1024)
+            wait_for("the memory is given back", lambda: self.acts.memory_kb("VmRSS") < before + 16 * 1024)
         self.assertEqual(self.acts.get("/_health").status, 200)
         self.assertEqual(self.acts.delete(f"/categories/{quote(name)}").status, 200)
 
@@ -835,7 +844,7 @@ class Life(unittest.TestCase):
         for _ in range(5):
             a = Acts(PG)
             times.append(time.monotonic() - a.began)
-            self.assertLess(a.rss_kb(), 32 * 1024 * (8 if "asan" in ACTS or "ASAN_OPTIONS" in os.environ else 1))
+            self.assertLess(a.memory_kb(), 32 * 1024 * (8 if SANITIZED else 1))
             self.assertEqual(a.stop(), 0)
         print(f"\nstart to healthy: median {sorted(times)[2] * 1000:.0f} ms", file=sys.stderr)
 
@@ -1051,6 +1060,38 @@ class Life(unittest.TestCase):
         self.assertEqual(a.post("/acts", act(Ids.new(), "short")).status, 201)
         self.assertEqual(a.stop(), 0)
 
+    def test_a_hundred_pictures_are_one_query(self):
+        a = Acts(PG)
+        a.post("/categories", ["pictures"])
+        picture = base64.b64encode(os.urandom(15_000)).decode()
+        for _ in range(100):
+            self.assertEqual(a.post("/acts", act(Ids.new(), "pictures", imgB64=picture)).status, 201)
+        PG.psql("ALTER SYSTEM SET log_min_duration_statement = 0", database="postgres")
+        PG.psql("SELECT pg_reload_conf()", database="postgres")
+        try:
+            wait_for("it is logged", lambda: a.get("/acts/count").status == 200 and "execute ACTS_TOTAL" in PG.log())
+            before = len(PG.log())
+            got = a.get("/categories/pictures/acts")
+            self.assertEqual((got.status, len(got.json)), (200, 100))
+            wait_for("the list is logged", lambda: "execute ACTS_LIST" in PG.log()[before:])
+            asked = re.findall(r"execute (\w+):", PG.log()[before:])
+            self.assertEqual([q for q in asked if q != "PULSE"], ["ACTS_LIST"])
+        finally:
+            PG.psql("ALTER SYSTEM RESET log_min_duration_statement", database="postgres")
+            PG.psql("SELECT pg_reload_conf()", database="postgres")
+        self.assertEqual(a.stop(), 0)
+
+    def test_pool_is_as_large_as_told(self):
+        for size in (1, 3):
+            a = Acts(PG, ACTS_DB_POOL=str(size))
+            with concurrent.futures.ThreadPoolExecutor(12) as pool:
+                got = set(pool.map(lambda i, a=a: a.get("/categories").status, range(120)))
+            self.assertLessEqual(got, {200, 204})
+            open_now = int(PG.psql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'acts'"))
+            self.assertLessEqual(open_now, size + 1)  # and one for health and counting
+            self.assertGreaterEqual(open_now, 2)
+            self.assertEqual(a.stop(), 0)
+
     def test_queue_is_bounded(self):
         a = Acts(PG, ACTS_DB_POOL="1", ACTS_DB_QUEUE="2", ACTS_DB_TIMEOUT_MS="1500")
         a.post("/categories", ["locked"])
@@ -1074,11 +1115,11 @@ class Life(unittest.TestCase):
         self.assertEqual(a.stop(), 0)
 
     def test_stop_finishes_what_runs(self):
-        a = Acts(PG)
+        a = Acts(PG, ACTS_DB_TIMEOUT_MS="9000")
         name = "finished"
         a.post("/categories", [name])
         lock = subprocess.Popen(["psql", "-h", PG.dir, "-p", str(PG.port), "-U", "app", "-d", "app", "-qc",
-                                 "BEGIN", "-c", "LOCK acts.act", "-c", "SELECT pg_sleep(1)", "-c", "COMMIT"],
+                                 "BEGIN", "-c", "LOCK acts.act", "-c", "SELECT pg_sleep(120)"],
                                 env={"PGPASSWORD": PASSWORD, "PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.DEVNULL)
         wait_for("locked", lambda: PG.psql(
@@ -1096,6 +1137,7 @@ class Life(unittest.TestCase):
                 socket.create_connection(("127.0.0.1", a.port), 1)
             self.assertEqual(idle.sock.recv(1), b"")
             idle.close()
+            PG.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'")
             self.assertEqual(up.result().status, 201)
         lock.wait(10)
         self.assertEqual(a.stop(), 0)
@@ -1205,11 +1247,17 @@ class UserCheck(unittest.TestCase):
         self.assertEqual(a.stop(), 0)
 
 
+def is_sanitized(program):
+    with open(program, "rb") as f:
+        return b"__asan_init" in f.read()
+
+
 def main():
-    global ACTS, USERS, PG
+    global ACTS, USERS, PG, SANITIZED
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     ACTS = os.path.abspath(sys.argv[1])
+    SANITIZED = is_sanitized(ACTS)
     USERS = os.path.join(os.path.dirname(ACTS), os.path.basename(ACTS).replace("acts", "users"))
     if not os.path.exists(os.path.join(PG_BIN, "postgres")):
         print("skipped: PostgreSQL 15 is not installed (package postgresql-15)")

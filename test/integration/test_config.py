@@ -164,6 +164,16 @@ class Config(case.Case):
         self.assertEqual(code, 0, out)
         self.assertEqual(self.base.ours(), [])
 
+    def test_a_static_directory_that_is_not_here_is_a_warning(self):
+        for directory, warned in ((self.base.dir, False), (self.base.dir + "/not there", True), (self.file, True)):
+            with self.subTest(directory):
+                with open(self.file, "w", encoding="utf-8") as f:
+                    f.write(self.fill(GOOD) + f"  files:\n    static: \"{directory}\"\n    route: /files\n")
+                code, out = self.run_program(program("lbctl"), "check", self.file)
+                self.assertEqual(code, 0, out)
+                self.assertEqual("warning: service 'files': static: '" + directory + "' is no directory" in out, warned, out)
+                self.assertIn(": ok", out)
+
     def test_rows(self):
         for name, change, line, patterns in ROWS:
             with self.subTest(name):

@@ -208,6 +208,10 @@ def lists(t):
     span(0, "", 204, None)
     t.get("0 acts, size", "/categories/tree%20care/acts/size", 200, [0])
     span(0, "?start=1&end=1", 204, None)
+    span(0, "?start=0&end=5", 204, None)
+    span(0, "?start=2", 400)  # judged before the acts are looked for, and after the category:
+    for query in ("?start=1&end=1", "?start=2", "?start=a&end=b", "?start=0&end=500"):
+        t.get("no category" + query, "/categories/none/acts" + query, 204, None)
     fill(5)
     span(5, "", 200, of(ids[::-1]))
     fill(100)
@@ -233,6 +237,11 @@ def lists(t):
         t.upload(f"at {at}", categoryName="order", timestamp=at)
     t.get("newest first", "/categories/order/acts", 200, lambda j: [a["timestamp"][:10] for a in j] == [
         "31-01-2024", "01-03-2023", "02-02-2023"])
+    day = ["31-01-2024:59-59-01", "31-01-2024:59-00-02", "31-01-2024:00-01-02", "31-01-2024:01-01-02"]
+    for at in day:
+        t.upload(f"at {at}", categoryName="order", timestamp=at)
+    t.get("by hour, then minute, then second", "/categories/order/acts?start=1&end=4", 200,
+          lambda j: [a["timestamp"] for a in j] == day[::-1])
 
 
 def forbidden(t, path, allowed, service="acts"):
@@ -256,6 +265,9 @@ def methods(t):
     t.get("two votes", "/categories/tree%20care/acts?start=1&end=1", 200, lambda j: j[0]["upvotes"] == 2)
     for body in (f"[{one},{one}]", "[]", '["7001x"]', str(one), "{}", "[99999999]", "", "[null]", "[1.0]"):
         t.post(f"upvote {body}", "/acts/upvote", body, 400)
+    for method, path, status in (("GET", "/acts/count", 200), ("GET", "/categories", 200), ("DELETE", "/acts/99999999", 400),
+                                 ("GET", "/categories/tree%20care/acts/size", 200)):
+        t.row(f"{method} {path} with a body that means nothing", method, API + path, "{}", status)
     t.get("unknown route", "/nothing", 404)
     t.get("healthy", "/_health", 200, None)
     t.row("HEAD", "HEAD", API + "/acts/count", None, 200)

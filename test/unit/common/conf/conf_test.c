@@ -330,7 +330,7 @@ static void test_rows(void **state UNUSED)
 static void test_the_assignment(void **state UNUSED)
 {
     struct conf_errors errs;
-    const struct conf_service *acts, *pg;
+    const struct conf_service *acts, *pg, *users, *app;
     struct conf *c = NULL;
 
     if (!conf_load(LBCTL_SOURCE_DIR "/deploy/lbctl.yaml", &c, &errs))
@@ -366,6 +366,26 @@ static void test_the_assignment(void **state UNUSED)
     assert_int_equal(pg->scale.every_ms, 0);
     assert_int_equal(pg->stop_grace_ms, 30000);
     assert_string_equal(pg->stop_signal, "SIGINT");
+    users = conf_service_find(c, "users");
+    app = conf_service_find(c, "app");
+    assert_non_null(users);
+    assert_non_null(app);
+    assert_int_equal(c->services_n, 4);
+    assert_int_equal(users->routes.n, 1);
+    assert_string_equal(users->routes.v[0], "/api/v1/users");
+    assert_string_equal(users->image, "users:latest");
+    assert_int_equal(users->port, 80);
+    assert_int_equal(users->host_port_first, 8080);
+    assert_int_equal(users->host_port_last, 8080);
+    assert_string_equal(users->publish, "127.0.0.1");
+    assert_string_equal(users->depends_on.v[0], "postgres");
+    assert_string_equal(users->health.path, "/");
+    assert_int_equal(users->scale.min, 1);
+    assert_int_equal(users->scale.max, 1);
+    assert_int_equal(users->scale.every_ms, 0); /* its requests scale nothing */
+    assert_string_equal(app->static_dir, "/usr/share/lbctl/acts-app");
+    assert_string_equal(app->routes.v[0], "/app");
+    assert_null(app->image);
     conf_free(c);
 }
 
