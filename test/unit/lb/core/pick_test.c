@@ -16,7 +16,7 @@ struct world {
     uint64_t since_ms[MOST];
     uint64_t usable; /* bits */
     uint32_t in_flight[MOST], latency_us[MOST];
-    _Atomic uint64_t cursor;
+    _Atomic uint64_t own_cursor, *cursor; /* copies of a world share the first one's */
     uint64_t random, now_ms;
     bool has_key;
     uint64_t key;
@@ -45,7 +45,7 @@ static uint32_t latency_us(void *arg, unsigned i)
 static unsigned choose(struct world *w)
 {
     static const struct pick_view view = {usable, in_flight, latency_us};
-    struct pick_in in = {&w->plan, &view, w, &w->cursor, w->now_ms, &w->random, w->has_key, w->key};
+    struct pick_in in = {&w->plan, &view, w, w->cursor, w->now_ms, &w->random, w->has_key, w->key};
 
     w->looked_n = 0;
     return pick_backend(&in);
@@ -54,6 +54,7 @@ static unsigned choose(struct world *w)
 static void setup(struct world *w, enum pick_policy policy, unsigned n, uint64_t seed)
 {
     memset(w, 0, sizeof(*w));
+    w->cursor = &w->own_cursor;
     w->plan.policy = policy;
     w->plan.n = n;
     w->plan.ids = w->ids;
@@ -148,7 +149,7 @@ static void test_only_candidates(void **state UNUSED)
             w.latency_us[k] = (uint32_t)(splitmix_next(&r) % 3 * 1000);
             w.since_ms[k] = splitmix_next(&r) & 1 ? w.now_ms - splitmix_next(&r) % 12000 : 0;
         }
-        w.cursor = splitmix_next(&r);
+        *w.cursor = splitmix_next(&r);
         w.has_key = splitmix_next(&r) & 1;
         w.key = splitmix_next(&r);
         w.plan.bound_milli = splitmix_next(&r) & 1 ? 1000 + turn % 1000 : 0;
@@ -265,7 +266,7 @@ static void test_order_is_smooth(void **state UNUSED)
 enum { THREADS = 4, PICKS = 30000 };
 
 struct share {
-    struct world *w;
+    struct world w;
     unsigned counts[MOST];
 };
 
@@ -274,7 +275,7 @@ static void *pick_many(void *arg)
     struct share *s = arg;
 
     for (unsigned i = 0; i < PICKS; i++)
-        s->counts[choose(s->w)]++;
+        s->counts[choose(&s->w)]++;
     return NULL;
 }
 
@@ -292,10 +293,10 @@ static void test_exact_over_threads(void **state UNUSED)
 
         setup(&w, PICK_ROUND_ROBIN, 3, 0);
         set_weights(&w, rows[i].weights);
-        for (unsigned k = 0; k < THREADS; k++) {
-            s[k] = (struct share){&w, {0}};
+        for (unsigned k = 0; k < THREADS; k++)
+            s[k] = (struct share){w, {0}};
+        for (unsigned k = 0; k < THREADS; k++)
             assert_int_equal(pthread_create(&t[k], NULL, pick_many, &s[k]), 0);
-        }
         for (unsigned k = 0; k < THREADS; k++)
             pthread_join(t[k], NULL);
         for (unsigned b = 0; b < 3; b++) {
@@ -543,7 +544,7 @@ static void test_hash_shares(void **state UNUSED)
         for (unsigned b = 0; b < w.plan.n; b++)
             near(rows[i].name, counts[b], KEYS * weight_of(&w, b) / sum, KEYS / 50);
         w.random = 77; /* nothing but the key decides */
-        w.cursor = 5;
+        *w.cursor = 5;
         w.in_flight[0] = 1000;
         map_keys(&w, again, counts);
         assert_memory_equal(to, again, KEYS);
