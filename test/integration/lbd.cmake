@@ -23,3 +23,7 @@ set_tests_properties(integration/lbd_reset PROPERTIES LABELS proxy TIMEOUT 300
 add_test(NAME integration/lbd_balance COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/lbd_balance_test.py)
 set_tests_properties(integration/lbd_balance PROPERTIES LABELS proxy TIMEOUT 120
   ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
+# docs/strictness.md says what lbd does
+add_test(NAME integration/strictness COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/bench/strictness --check)
+set_tests_properties(integration/strictness PROPERTIES LABELS proxy TIMEOUT 60
+  ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
