@@ -41,6 +41,23 @@ def wait_for(ok, what, seconds=30):
         time.sleep(0.02)
 
 
+_next_port = [os.getpid() * 37 % 1000]  # two runs side by side begin apart
+
+
+def free_port():
+    """A port of 24100 to 25099 that nobody has: below those that the kernel gives to outgoing connections."""
+    for _ in range(1000):
+        _next_port[0] = (_next_port[0] + 1) % 1000
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", 24100 + _next_port[0]))
+                return 24100 + _next_port[0]
+            except OSError:
+                continue
+    sys.exit("no free port from 24100 to 25099")
+
+
 def listening(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0

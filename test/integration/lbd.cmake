@@ -1,8 +1,8 @@
 # lbd alone: no engine, no root, ports 20000-20999.
 
-# lbctl_lbd_test(NAME FILE TIMEOUT)
+# lbctl_lbd_test(NAME FILE TIMEOUT [ARGUMENTS])
 function(lbctl_lbd_test name file timeout)
-  add_test(NAME integration/${name} COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/${file})
+  add_test(NAME integration/${name} COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/integration/${file} ${ARGN})
   set_tests_properties(integration/${name} PROPERTIES LABELS proxy TIMEOUT ${timeout} SKIP_RETURN_CODE 77
     ENVIRONMENT "LBCTL_BUILD_DIR=${CMAKE_BINARY_DIR};PYTHONDONTWRITEBYTECODE=1")
 endfunction()
@@ -25,3 +25,5 @@ lbctl_lbd_test(churn churn_test.py 300)
 lbctl_lbd_test(lbd_routes lbd_routes_test.py 120)
 # the codec's rules on both sides; sizes, clocks and the keeping of connections as set
 lbctl_lbd_test(lbd_rules lbd_rules_test.py 120)
+# docs/strictness.md says what lbd does
+lbctl_lbd_test(strictness ../bench/strictness 60 --check)
