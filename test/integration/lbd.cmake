@@ -21,3 +21,7 @@ lbctl_lbd_test(lbd_balance lbd_balance_test.py 120)
 lbctl_lbd_test(differential differential_test.py 300)
 # connections dropped at random phases; LBCTL_TEST_CONNECTIONS=20000 for the full run
 lbctl_lbd_test(churn churn_test.py 300)
+# clients that are as slow as they can; test/bench/slow_clients measures
+lbctl_lbd_test(slow_clients slow_clients_test.py 300)
+# what users of other proxies reported (docs/field-cases.md)
+lbctl_lbd_test(lbd_field lbd_field_test.py 300)
