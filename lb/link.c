@@ -17,6 +17,8 @@
 #include "lb/latency.h"
 
 enum { STATS_EVERY_MS = 200, HINT_EVERY_MS = 100, FULL_EVERY_MS = 10000, PURGE_EVERY_MS = 100 };
+/* So many connections are a crowd; memory is looked through this long after most of it has gone. */
+enum { CROWD = 512, GIVE_BACK_AFTER_MS = 1000 };
 
 /* A table on its way to the workers. */
 struct push {
@@ -46,6 +48,8 @@ struct link {
     struct letter dirty_letter;
     atomic_bool dirty; /* dirty_letter is under way, or a report is due: nobody posts another */
     uint64_t full_ms, purged_ms;
+    uint64_t peak; /* most connections since memory was given back */
+    struct timer give_back;
 };
 
 /* ---- counters ---- */
@@ -130,26 +134,53 @@ static json_t *service_stats(const struct table_service *ts)
     return o;
 }
 
+static uint64_t connections_of(const struct link *l)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < l->workers_n; i++)
+        n += atomic_load_explicit(&l->workers[i]->clients_n, memory_order_relaxed);
+    return n;
+}
+
 static json_t *stats(struct link *l)
 {
     const struct table *t = l->current;
     json_t *services = json_array();
-    uint64_t connections = 0;
 
     for (unsigned i = 0; t != NULL && i < t->services_n; i++)
         json_array_append_new(services, service_stats(&t->services[i]));
-    for (unsigned i = 0; i < l->workers_n; i++)
-        connections += atomic_load_explicit(&l->workers[i]->clients_n, memory_order_relaxed);
     return json_pack("{s:s, s:I, s:I, s:I, s:o}", "boot", l->boot, "generation",
                      (json_int_t)(t != NULL ? t->generation : 0), "connections",
-                     (json_int_t)connections, "log_dropped", (json_int_t)alog_dropped(l->c.alog),
-                     "services", services);
+                     (json_int_t)connections_of(l), "log_dropped",
+                     (json_int_t)alog_dropped(l->c.alog), "services", services);
+}
+
+/* The buffers of a crowd that has gone lie free between others: the allocator keeps them unless it
+ * is told to look. */
+static void on_give_back(void *arg) /* timer; main */
+{
+    struct link *l = arg;
+
+    mem_give_back();
+    l->peak = connections_of(l);
+}
+
+static void note_ebb(struct link *l)
+{
+    uint64_t n = connections_of(l);
+
+    if (n > l->peak)
+        l->peak = n;
+    if (l->peak >= CROWD && n < l->peak / 4 && !l->give_back.set)
+        timer_in(&l->give_back, GIVE_BACK_AFTER_MS);
 }
 
 static void on_stats_due(void *arg) /* timer; main */
 {
     struct link *l = arg;
 
+    note_ebb(l);
     /* First the flag, then the counters: what changes from here on is told again. */
     atomic_store(&l->dirty, false);
     l->reported_ms = clock_mono_ms();
@@ -423,6 +454,7 @@ bool link_new(const struct link_config *c, struct link **ret, struct err *e)
     l->drains = drain_book_new(c->loop);
     snprintf(l->boot, sizeof(l->boot), "%d-%" PRIu64, (int)getpid(), clock_wall_ms());
     timer_init(&l->stats, c->loop, on_stats_due, l);
+    timer_init(&l->give_back, c->loop, on_give_back, l);
     if (!mailbox_new(c->loop, l, &l->mailbox, e)) {
         link_free(l);
         return false;
@@ -476,6 +508,7 @@ void link_free(struct link *l)
     if (l->mailbox != NULL)
         mailbox_free(l->mailbox);
     timer_fini(&l->stats);
+    timer_fini(&l->give_back);
     table_unref(l->latest);
     table_unref(l->current);
     mem_free(l->saved);

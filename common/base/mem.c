@@ -1,5 +1,6 @@
 #include "common/base/mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,4 +94,9 @@ void *mem_try_grow(void *p, size_t size)
 void mem_free(void *p)
 {
     free(p);
+}
+
+void mem_give_back(void)
+{
+    malloc_trim(0);
 }

@@ -18,6 +18,9 @@ char *mem_printf(const char *fmt, ...) PRINTF(1, 2);
 void *mem_try_alloc(size_t size);
 void *mem_try_grow(void *p, size_t size);
 void mem_free(void *p);
+/* Give what is free to the system, wherever it lies. Takes milliseconds and holds up other threads'
+ * allocations: for after a crowd. */
+void mem_give_back(void);
 
 /* For AUTO(): frees what the pointer variable holds. */
 static inline void mem_freep(void *pp)

@@ -97,7 +97,7 @@ static void answer(struct client *c, const char *head)
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %llu\r\n\r\n",
         (unsigned long long)n);
     c->head_at = 0;
-    c->body_left = n;
+    c->body_left = strncmp(head, "HEAD ", 5) == 0 ? 0 : n;
 }
 
 /* Takes whole requests from the front of the buffer, one at a time. False: the client has gone. */
@@ -130,7 +130,7 @@ static bool client_read(struct client *c)
         ssize_t n = recv(c->fd, c->in + c->in_n, sizeof(c->in) - 1 - c->in_n, 0);
 
         if (n < 0 && errno == EAGAIN)
-            return client_write(c);
+            return c->skip > 0 || client_write(c);
         if (n <= 0)
             return false;
         c->in_n += (size_t)n;

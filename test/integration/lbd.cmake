@@ -27,3 +27,7 @@ lbctl_lbd_test(lbd_routes lbd_routes_test.py 120)
 lbctl_lbd_test(lbd_rules lbd_rules_test.py 120)
 # docs/strictness.md says what lbd does
 lbctl_lbd_test(strictness ../bench/strictness 60 --check)
+# clients that are as slow as they can; test/bench/slow_clients measures
+lbctl_lbd_test(slow_clients slow_clients_test.py 300)
+# what users of other proxies reported (docs/field-cases.md)
+lbctl_lbd_test(lbd_field lbd_field_test.py 300)
