@@ -372,7 +372,7 @@ static void test_the_assignment(void **state UNUSED)
     assert_non_null(app);
     assert_int_equal(c->services_n, 4);
     assert_int_equal(users->routes.n, 1);
-    assert_string_equal(users->routes.v[0], "/api/v1/users");
+    assert_string_equal(users->routes.v[0].path, "/api/v1/users");
     assert_string_equal(users->image, "users:latest");
     assert_int_equal(users->port, 80);
     assert_int_equal(users->host_port_first, 8080);
@@ -384,7 +384,7 @@ static void test_the_assignment(void **state UNUSED)
     assert_int_equal(users->scale.max, 1);
     assert_int_equal(users->scale.every_ms, 0); /* its requests scale nothing */
     assert_string_equal(app->static_dir, "/usr/share/lbctl/acts-app");
-    assert_string_equal(app->routes.v[0], "/app");
+    assert_string_equal(app->routes.v[0].path, "/app");
     assert_null(app->image);
     conf_free(c);
 }
