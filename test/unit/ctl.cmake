@@ -10,5 +10,6 @@ foreach(module hold ledger loop reload restart wishes)
 endforeach()
 
 lbctl_unit_test(ctl/table_test.c ctl_shell)
+lbctl_unit_test(ctl/table_balance_test.c ctl_shell ctl_runtime)
 lbctl_unit_test(ctl/lbctl/show_test.c lbctl_show)
 lbctl_unit_test(ctl/lbctl/man_test.c common_base)
