@@ -1,6 +1,7 @@
 #include "lb/core/ewma.h"
 
-/* v * 2^(-dt / half), straight lines between the halvings. */
+/* v * 2^(-dt / half), straight lines between the halvings. Rounded down, so that a difference never
+ * stays for ever. */
 static uint32_t decayed(uint32_t v, uint32_t dt)
 {
     uint32_t halvings = dt / EWMA_HALF_MS, rest = dt % EWMA_HALF_MS;
@@ -8,7 +9,7 @@ static uint32_t decayed(uint32_t v, uint32_t dt)
     if (halvings >= 32)
         return 0;
     v >>= halvings;
-    return v - (uint32_t)((uint64_t)v * rest / (2 * EWMA_HALF_MS));
+    return v - (uint32_t)(((uint64_t)v * rest + 2 * EWMA_HALF_MS - 1) / (2 * EWMA_HALF_MS));
 }
 
 /* A clock that another thread read a moment earlier is no age. */
@@ -31,6 +32,6 @@ uint64_t ewma_add(uint64_t ewma, uint32_t sample_us, uint32_t now_ms)
     if (sample_us == 0)
         sample_us = 1; /* 0 means that nothing is known */
     if (sample_us < v)
-        sample_us = decayed(v, dt) + (sample_us - decayed(sample_us, dt));
+        sample_us += decayed(v - sample_us, dt);
     return (uint64_t)sample_us << 32 | now_ms;
 }

@@ -4,6 +4,7 @@
 
 #include "common/base/macros.h"
 #include "common/base/splitmix.h"
+#include "lb/core/ewma.h"
 #include "lb/core/pick.h"
 
 /* Backends as a policy sees them; everything in it may be set by a test. */
@@ -508,6 +509,42 @@ static void test_peak_ewma(void **state UNUSED)
     }
 }
 
+/* A request each 10 ms, one after the other, for `seconds`. Returns how many went to the last. */
+static unsigned serve(struct world *w, uint64_t *ewmas, const uint32_t *takes_us, unsigned seconds)
+{
+    unsigned n = w->plan.n, last = 0;
+
+    for (unsigned k = 0; k < seconds * 100; k++, w->now_ms += 10) {
+        unsigned i;
+
+        for (unsigned b = 0; b < n; b++)
+            w->latency_us[b] = ewma_read(ewmas[b], (uint32_t)w->now_ms);
+        i = choose(w);
+        ewmas[i] = ewma_add(ewmas[i], takes_us[i], (uint32_t)w->now_ms);
+        last += i == n - 1;
+    }
+    return last;
+}
+
+/* One of three turns slow: it is left alone at once, tried again when its past is forgotten, and
+ * has its share again when it is as fast as the others. */
+static void test_peak_ewma_over_time(void **state UNUSED)
+{
+    static const uint32_t alike[] = {2000, 2000, 2000}, slow[] = {2000, 2000, 200000};
+    uint64_t ewmas[3] = {0};
+    unsigned got;
+    struct world w;
+
+    setup(&w, PICK_PEAK_EWMA, 3, 3);
+    got = serve(&w, ewmas, alike, 30); /* of 3000 */
+    assert_in_range(got, 700, 1300);
+    got = serve(&w, ewmas, slow, 60); /* of 6000: a try now and then, each forgotten after 30 s */
+    assert_in_range(got, 2, 20);
+    (void)serve(&w, ewmas, alike, 60);
+    got = serve(&w, ewmas, alike, 30);
+    assert_in_range(got, 700, 1300);
+}
+
 /* ---- hash ---- */
 
 enum { KEYS = 20000 };
@@ -707,6 +744,7 @@ int main(void)
         cmocka_unit_test(test_two_choices),
         cmocka_unit_test(test_two_choices_among_few),
         cmocka_unit_test(test_peak_ewma),
+        cmocka_unit_test(test_peak_ewma_over_time),
         cmocka_unit_test(test_hash_shares),
         cmocka_unit_test(test_hash_moves_little),
         cmocka_unit_test(test_hash_goes_by_id),
