@@ -79,6 +79,14 @@ bool slot_is_probed(const struct slot *s)
            (s->state == SLOT_STARTING || s->state == SLOT_READY || s->state == SLOT_UNHEALTHY);
 }
 
+bool slot_is_coming(const struct slot *s, const struct slot_env *env)
+{
+    if (!env->wanted || !env->may_start || s->fails >= SLOT_FAILS_HOPEFUL)
+        return false;
+    return s->state == SLOT_UNHEALTHY ? env->may_replace
+                                      : s->state != SLOT_READY && s->state != SLOT_WAITING;
+}
+
 bool slot_is_replacing(const struct slot *s)
 {
     return s->cause == SLOT_SICK && s->state != SLOT_WAITING && s->state != SLOT_READY;
