@@ -12,7 +12,7 @@
 
 enum { CONNECT_MS = 1000, RESPONSE_MS = 30000, TUNNEL_MS = 3600000, RETRY_AFTER_S = 1 };
 enum { KEEP_IDLE_MS = 4000, KEEP_TIME_MS = 3600000, KEEP_REQUESTS = 1000 };
-enum { QUEUE_MS = 5000, HOLD_MAX = 256, HOLD_MS = 10000 };
+enum { QUEUE_MS = 5000, HOLD_MAX = 256, HOLD_MS = 10000, EJECT_AFTER = 5 };
 
 static struct service *service_new(const char *name, unsigned workers)
 {
@@ -55,6 +55,16 @@ static struct backend *backend_new(struct service *s, const char *instance, unsi
     b->instance = mem_strdup(instance);
     b->cells = mem_array(workers, sizeof(*b->cells));
     return b;
+}
+
+/* It comes back because ctld has found it well. */
+static void backend_forgive(struct backend *b)
+{
+    atomic_store(&b->hold_until_ms, 0);
+    atomic_store(&b->suspect_until_ms, 0);
+    atomic_store(&b->fails, 0);
+    atomic_store(&b->answers, 0);
+    atomic_store(&b->out_until_ms, 0);
 }
 
 struct backend *backend_ref(struct backend *b)
@@ -164,6 +174,7 @@ static bool add_backend(struct table *t, struct table_service *ts, const json_t 
     if (!stays) {
         const struct table_service *old = table_find_service(before, name);
 
+        backend_forgive(b);
         b->joined_ms = old != NULL && old->backends_n > 0 ? clock_mono_ms() : 0;
     }
     atomic_store_explicit(&b->listener, proto_uint(spec, "listener", 0), memory_order_relaxed);
@@ -259,6 +270,7 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
     if (!balance_build(&ts->balance, spec, ts->backends, ts->backends_n, e))
         return err_wrap(e, "service '%s'", name);
     set_limits(ts, json_object_get(spec, "limits"));
+    ts->eject_after = (unsigned)proto_uint(spec, "eject_after", EJECT_AFTER);
     ts->expected = proto_bool(spec, "expected", false);
     ts->fail_open = proto_bool(spec, "fail_open", false);
     return add_routes(t, t->services_n - 1, json_object_get(spec, "routes"), e);

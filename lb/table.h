@@ -72,6 +72,9 @@ struct backend {
     _Atomic uint64_t hold_until_ms;    /* leave it alone while others are ready */
     _Atomic uint64_t suspect_until_ms; /* until then only requests that may be repeated try it */
     atomic_uint fails;                 /* in a row */
+    _Atomic uint64_t answers;          /* core/eject.h */
+    _Atomic uint64_t out_until_ms;     /* left out for its answers */
+    atomic_uint outs;                  /* times so far, without a long pause */
     uint64_t hinted_ms;                /* main thread: when ctld was last told */
     uint64_t joined_ms; /* main thread: when it joined others in the table; 0: it was there first */
     /* What policies look at, over all workers: written only while the service's policy wants it,
@@ -116,9 +119,10 @@ struct table_service {
     uint32_t keep_idle_ms, keep_time_ms; /* of pooled connections; 0: none kept, any age */
     uint32_t keep_requests;
     struct table_limits limits;
-    bool expected;   /* no backend yet, but one is on its way */
-    bool fail_open;  /* the backends are not ready: all of them are used */
-    const char *dir; /* lbd answers from this directory itself; NULL: the backends answer */
+    unsigned eject_after; /* bad answers in a row; 0: never */
+    bool expected;        /* no backend yet, but one is on its way */
+    bool fail_open;       /* the backends are not ready: all of them are used */
+    const char *dir;      /* lbd answers from this directory itself; NULL: the backends answer */
     struct table_page *pages; /* for lbd's own answers */
     size_t pages_n;
     bool maintenance;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "common/base/log.h"
+#include "lb/core/eject.h"
 #include "lb/core/http_edit.h"
 #include "lb/link.h"
 #include "lb/xchg-internal.h"
@@ -212,6 +213,7 @@ static bool take_head(struct xchg *x)
     }
     pool_good(x->pool);
     xchg_balance_answer(x);
+    pool_answered(x->pool, x->ws->ts, eject_is_bad(x->answer.status));
     if (x->answer.status >= 500)
         pool_fault(x->pool, "5xx", "");
     return relay_head(x);
@@ -374,6 +376,7 @@ static bool pump_down(struct xchg *x)
         front_run_again(x->c);
         return false;
     case FLOW_SRC_END:
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "reset", "closed in the middle of an answer");
         xchg_fail(x, XC_RESET);
         return true;
@@ -680,6 +683,7 @@ void xchg_upstream_expired(struct xchg *x)
     } else if (x->state == XS_SEND && !x->interim) {
         xchg_attempt_lost(x, XC_TIMEOUT, "no answer");
     } else {
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "timeout", "stuck in the middle of an answer");
         xchg_fail(x, XC_TIMEOUT);
     }

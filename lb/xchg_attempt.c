@@ -165,24 +165,27 @@ static void note_fault(struct xchg *x, enum xchg_cause cause, bool aged, const c
 {
     switch (cause) {
     case XC_REFUSED:
-        pool_hold(x->pool);
+        pool_hold(x->pool, x->ws->ts);
         pool_fault(x->pool, "refused", detail);
         break;
     case XC_CONNECT_TIMEOUT:
-        pool_hold(x->pool);
+        pool_hold(x->pool, x->ws->ts);
         pool_fault(x->pool, "timeout", detail);
         break;
     case XC_TIMEOUT:
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "timeout", detail);
         break;
     case XC_BAD_ANSWER:
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "bad-answer", detail);
         break;
     default:
         if (aged) /* an idle connection closed in the moment of its reuse: nobody's fault */
             break;
         if (!x->answered)
-            pool_hold(x->pool); /* a port forwarder without an application behind it does this */
+            pool_hold(x->pool,
+                      x->ws->ts); /* a port forwarder without an application behind it does this */
         pool_fault(x->pool, "reset", detail);
         break;
     }

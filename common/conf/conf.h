@@ -195,6 +195,7 @@ struct conf_service {
     struct conf_health health;
     struct conf_scale scale;
     struct conf_balance balance;
+    unsigned eject_after; /* bad answers in a row; 0: never */
     struct conf_limits limits;
     uint64_t drain_ms; /* longest wait for requests in flight before a stop */
     enum conf_rollout rollout;

@@ -367,6 +367,132 @@ class Held(Waiting):
         self.assertFalse(c.more())
 
 
+def bad(status=500):
+    return b"HTTP/1.1 %d Oops\r\nContent-Length: 0\r\n\r\n" % status
+
+
+class Ejection(Case):
+    """Backends that answer badly are left out for a while: at most half of them, never the last one."""
+    workers = 4
+
+    def hits(self, backends, n, **kw):
+        """How many of n requests each one gets, and the statuses."""
+        before = [len(b.requests) for b in backends]
+        got = [self.lbd.get(**kw).status for _ in range(n)]
+        return [len(b.requests) - k for b, k in zip(backends, before)], got
+
+    def ejections(self):
+        return [b["ejections"] for b in self.lbd.service()["backends"]]
+
+    def test_a_run_of_500_and_back(self):
+        state = {"bad": True}
+        sick = self.backend("sick", lambda req: bad() if state["bad"] else ok())
+        well = [self.backend("well%d" % i) for i in range(2)]
+        self.lbd.push([sick] + well)
+        _, got = self.hits([sick] + well, 15)
+        self.assertEqual(got.count(500), 5)
+        self.assertEqual(self.ejections(), [1, 0, 0])
+        began = time.monotonic()
+        hits, got = self.hits([sick] + well, 20)
+        if time.monotonic() - began < 1:  # it is out for two seconds
+            self.assertEqual((hits[0], got), (0, [200] * 20))
+        state["bad"] = False
+        until("it is back", lambda: self.hits([sick], 3)[0][0] > 0, 30)
+        hits, got = self.hits([sick] + well, 30)
+        self.assertEqual((hits, got), ([10, 10, 10], [200] * 30))
+
+    def test_a_good_one_between_ends_the_run(self):
+        n = [0]
+
+        def fn(req):
+            n[0] += 1
+            return ok() if n[0] % 5 == 0 else bad(503)
+
+        flaky, well = self.backend("flaky", fn), self.backend("well")
+        self.lbd.push([flaky, well])
+        hits, _ = self.hits([flaky, well], 60)
+        self.assertEqual(hits, [30, 30])
+        self.assertEqual(self.ejections(), [0, 0])
+
+    def test_the_only_one_is_never_left_out(self):
+        b = self.only(fn=lambda req: bad())
+        self.assertEqual(self.hits([b], 40)[0], [40])
+        self.assertEqual(self.ejections(), [0])
+
+    def test_at_most_half(self):
+        all_bad = [self.backend("b%d" % i, lambda req: bad()) for i in range(5)]
+        self.lbd.push(all_bad)
+        began = time.monotonic()
+        _, got = self.hits(all_bad, 40)
+        hits, more = self.hits(all_bad, 20)
+        self.assertEqual(got + more, [500] * 60)
+        if time.monotonic() - began < 1.5:  # none has come back yet
+            self.assertEqual(sum(self.ejections()), 2)
+            self.assertEqual(sum(h == 0 for h in hits), 2, hits)
+
+    def test_what_speaks_of_the_request_does_not_count(self):
+        for status in (501, 505, 404, 429):
+            b = [self.backend("a", lambda req, s=status: bad(s)), self.backend("b")]
+            self.lbd.push(b)
+            self.assertEqual(self.hits(b, 20)[0], [10, 10], status)
+
+    def test_off(self):
+        b = [self.backend("a", lambda req: bad()), self.backend("b")]
+        self.lbd.push(b, eject_after=0)
+        self.assertEqual(self.hits(b, 40)[0], [20, 20])
+
+    def test_refused_counts_at_once_but_takes_out_half_at_most(self):
+        well = [self.backend("well%d" % i) for i in range(2)]
+        dead = [self.backend("dead%d" % i) for i in range(2)]
+        for d in dead:
+            d.close()
+        self.lbd.push(dead + well)
+        hits, got = self.hits(well, 40)
+        self.assertEqual(got, [200] * 40)  # nobody is told: the request is repeated
+        self.assertEqual(sum(hits), 40)
+        self.assertLess(self.lbd.service()["retries"], 20)
+
+    def test_silence_counts_like_a_bad_answer(self):
+        quiet = self.backend("quiet", serve=lambda p, n: p.rest())
+        well = self.backend("well")
+        self.lbd.push([quiet, well], response_timeout_ms=100, eject_after=2)
+        got = [self.lbd.get().status for _ in range(12)]
+        self.assertGreaterEqual(got.count(504), 2, got)
+        self.assertLess(got.count(504), 6, got)
+        self.assertGreaterEqual(self.ejections()[0], 1)
+
+    def test_who_comes_back_is_forgiven(self):
+        state = {"bad": True}
+        sick = self.backend("sick", lambda req: bad() if state["bad"] else ok())
+        well = self.backend("well")
+        self.lbd.push([sick, well])
+        self.hits([sick, well], 12)
+        self.assertEqual(self.ejections(), [1, 0])
+        state["bad"] = False
+        self.lbd.push([well])
+        self.lbd.push([sick, well])  # ctld has found it well
+        self.assertEqual(self.hits([sick, well], 20)[0], [10, 10])
+
+    def test_full_ones_that_are_well_are_waited_for(self):
+        """The overflow of those that are well does not go to one that is left out."""
+        g = Gate()
+        self.addCleanup(g.release, 1000)
+        sick, well = self.backend("sick", lambda req: bad()), self.backend("well", serve=g.serve)
+        limits = {"per_instance": 1, "queue": 10, "queue_timeout_ms": 60000}
+        self.lbd.push([sick, well], limits=limits, eject_after=1)
+        g.release()
+        self.hits([sick], 2)
+        self.assertEqual(self.ejections(), [1, 0])
+        n = len(sick.requests)
+        clients = [self.client() for _ in range(3)]
+        for c in clients:
+            c.send(b"GET /api/v1/x HTTP/1.1\r\nHost: t\r\n\r\n")
+        until("two wait, or it has come back", lambda: self.lbd.service()["waiting"] == 2 or len(sick.requests) > n, 20)
+        g.release(3)
+        got = [c.answer().status for c in clients]
+        self.assertLessEqual(got.count(500), len(sick.requests) - n)
+
+
 class FailOpen(Case):
     def test_all_of_them_are_used(self):
         bad = self.backend("bad", lambda req: b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")

@@ -1,5 +1,5 @@
 include(${CMAKE_CURRENT_SOURCE_DIR}/fuzz/replay.cmake)
-foreach(module asset http_date http_head http_chunk http_edit limit route retry wheel xchg_state)
+foreach(module asset eject http_date http_head http_chunk http_edit limit route retry wheel xchg_state)
   lbctl_unit_test(lb/core/${module}_test.c lb_core)
 endforeach()
 lbctl_unit_test(lb/core/pick_test.c lb_core Threads::Threads)
