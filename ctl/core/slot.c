@@ -81,10 +81,18 @@ bool slot_is_probed(const struct slot *s)
 
 bool slot_is_coming(const struct slot *s, const struct slot_env *env)
 {
-    if (!env->wanted || !env->may_start || s->fails >= SLOT_FAILS_HOPEFUL)
+    if (!env->wanted || env->held || !env->may_start || s->fails >= SLOT_FAILS_HOPEFUL)
         return false;
-    return s->state == SLOT_UNHEALTHY ? env->may_replace
-                                      : s->state != SLOT_READY && s->state != SLOT_WAITING;
+    switch (s->state) {
+    case SLOT_READY:
+    case SLOT_WAITING:
+    case SLOT_HELD:
+        return false;
+    case SLOT_UNHEALTHY:
+        return env->may_replace;
+    default:
+        return true;
+    }
 }
 
 bool slot_is_replacing(const struct slot *s)

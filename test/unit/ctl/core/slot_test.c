@@ -169,6 +169,9 @@ static const struct {
     {"adopted, never started", "adopt created;want;do start starting"},
     {"adopted, not wanted", "adopt ready;may leave;do drain draining;drained;do stop stopping"},
     {"adopted, never started, not wanted", "adopt created;do remove empty"},
+    {"held: nothing is on its way into the slot",
+     "BIRTH;hold;not-coming;do drain draining;not-coming;do none draining;drained;do none held;"
+     "not-coming"},
     {"held: drained, left running, not replaced; released: probed again",
      "BIRTH;hold;do drain draining;do none draining;drained;do none held;do none held;unhold;"
      "do none starting;do none starting;probe ok;do none ready;replaced 0"},
