@@ -171,6 +171,29 @@ static void set_upstream(json_t *o, const struct conf_service *cs)
         (void)json_object_set_new(o, numbers[i].member, json_integer((json_int_t)numbers[i].value));
 }
 
+/* Only while there is no backend: a table that says it all the time would be pushed at every start.
+ */
+static bool is_expected(const struct service *s)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < s->places_n; i++) {
+        if (in_table(&s->places[i]))
+            return false;
+        any = any || slot_is_coming(&s->places[i].s, &s->places[i].env);
+    }
+    return any;
+}
+
+static json_t *build_limits(const struct conf_limits *l)
+{
+    return json_pack("{s:i, s:i, s:i, s:I, s:i, s:I, s:i, s:i}", "per_instance",
+                     (int)l->per_instance, "in_flight", (int)l->in_flight, "queue", (int)l->queue,
+                     "queue_timeout_ms", (json_int_t)l->queue_timeout_ms, "hold", (int)l->hold,
+                     "hold_timeout_ms", (json_int_t)l->hold_timeout_ms, "rate", (int)l->rate,
+                     "burst", (int)l->burst);
+}
+
 static json_t *build_service(const struct service *s)
 {
     json_t *o = json_pack("{s:s, s:o, s:o, s:i, s:I, s:I, s:o}", "name", s->c->name, "routes",
@@ -182,9 +205,14 @@ static json_t *build_service(const struct service *s)
     set_upstream(o, s->c);
     if (s->c->balance.is_set)
         (void)json_object_set_new(o, "balance", build_balance(&s->c->balance));
+    (void)json_object_set_new(o, "eject_after", json_integer((json_int_t)s->c->eject_after));
     set_pages(o, s->c);
     if (s->c->maintenance)
         set_maintenance(o, s->c);
+    if (s->c->limits.is_set)
+        (void)json_object_set_new(o, "limits", build_limits(&s->c->limits));
+    if (is_expected(s))
+        (void)json_object_set_new(o, "expected", json_true());
     if (s->c->static_dir != NULL)
         (void)json_object_set_new(o, "static", json_string(s->c->static_dir));
     return o;

@@ -74,6 +74,7 @@ static const struct {
     {"COOKIE", "name"},
     {"COOKIE_PATH", "path"},
     {"SAME_SITE", "word"},
+    {"LIMITS", "section"},
     {"HTTP_PATH", "path"},
     {"HOST_FIELD", "name or address, with :PORT if need be"},
     {"TCP", "true or false"},
@@ -121,6 +122,7 @@ static void print_configuration(void)
     print_conf_section("HEALTH", "`health:`");
     print_conf_section("SCALE", "`scale:`");
     print_conf_section("BALANCE", "`balance:`");
+    print_conf_section("LIMITS", "`limits:`");
     printf("\n## Compose keys that are not supported\n\n| key | instead |\n| --- | --- |\n");
     for (size_t i = 0; i < ARRAY_LEN(foreign_rows); i++)
         printf("| `%s` | %s |\n", foreign_rows[i].key, foreign_rows[i].remedy);

@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "lb/core/proxy_in.h"
+#include "lb/core/rate.h"
 #include "lb/link.h"
 #include "lb/xchg.h"
 
@@ -24,6 +25,38 @@ static void free_client(struct worker *w, struct grave *g)
     slab_give(&w->clients, CONTAINER_OF(g, struct client, grave));
 }
 
+/* The client is `a`: is it to be believed, and what is it called? */
+static void describe_peer(struct client *c, const struct cidr_addr *a)
+{
+    c->peer_n = (uint8_t)cidr_addr_format(a, c->peer, sizeof(c->peer));
+    c->trusted = cidr_list_has(&c->s.w->shared->trusted, a);
+    c->addr = *a;
+}
+
+static void leave_crowd(struct client *c)
+{
+    if (c->s.w->shared->crowd != NULL)
+        crowd_leave(c->s.w->shared->crowd, c->crowd_way);
+    c->crowd_way = CROWD_UNCOUNTED;
+}
+
+/* false: the client has so many connections that this one gets no answer. A trusted proxy speaks
+ * for many. */
+static bool join_crowd(struct client *c)
+{
+    struct shared *sh = c->s.w->shared;
+    unsigned n;
+
+    if (sh->crowd == NULL || c->trusted)
+        return true;
+    n = crowd_enter(sh->crowd, rate_client_key(&c->addr, sh->seed), &c->crowd_way);
+    c->crowded = n > sh->per_client_max;
+    if (n <= 2 * (uint64_t)sh->per_client_max)
+        return true;
+    link_post_full(sh->link, "connections of one client");
+    return false;
+}
+
 static void client_close(struct client *c)
 {
     struct worker *w = c->s.w;
@@ -34,6 +67,7 @@ static void client_close(struct client *c)
         xchg_free(c->x);
         c->x = NULL;
     }
+    leave_crowd(c);
     sock_close(&c->s);
     list_unlink(&c->node);
     list_unlink(&c->again.node);
@@ -64,13 +98,6 @@ static void client_linger(struct client *c)
 
 /* ---- one step for each phase; true: go on ---- */
 
-/* The client is `a`: is it to be believed, and what is it called? */
-static void describe_peer(struct client *c, const struct cidr_addr *a)
-{
-    c->peer_n = (uint8_t)cidr_addr_format(a, c->peer, sizeof(c->peer));
-    c->trusted = cidr_list_has(&c->s.w->shared->trusted, a);
-}
-
 /* What a trusted proxy says first: for whom it speaks. */
 static bool step_proxy(struct client *c)
 {
@@ -85,8 +112,13 @@ static bool step_proxy(struct client *c)
     switch (r) {
     case HTTP_DONE:
         s->in_at += (uint32_t)len;
-        if (in.has_client)
+        if (in.has_client) {
             describe_peer(c, &in.client);
+            if (!join_crowd(c)) {
+                client_reset(c);
+                return false;
+            }
+        }
         sock_clock(s, worker_now(s->w) + s->w->shared->clocks.keepalive_ms);
         c->phase = FRONT_IDLE;
         return true;
@@ -338,6 +370,7 @@ static void client_new(struct listener *l, int fd, const struct sockaddr_storage
         slab_give(&w->clients, c);
         return;
     }
+    c->crowd_way = CROWD_UNCOUNTED;
     describe_peer(c, &peer);
     c->phase = l->proxy && c->trusted ? FRONT_PROXY : FRONT_IDLE;
     list_push_back(&w->client_list, &c->node);
@@ -346,6 +379,8 @@ static void client_new(struct listener *l, int fd, const struct sockaddr_storage
     sock_clock(&c->s, worker_now(w) + (c->phase == FRONT_IDLE ? w->shared->clocks.keepalive_ms
                                                               : w->shared->clocks.header_ms));
     link_post_dirty(w->shared->link);
+    if (!join_crowd(c))
+        client_reset(c);
 }
 
 /* false: nothing more to accept now. */

@@ -28,8 +28,11 @@ struct client {
     enum front_phase phase;
     struct xchg *x;  /* FRONT_HEAD, FRONT_BUSY */
     uint32_t msg_at; /* where the current request begins in s.in */
+    bool crowded;    /* it has too many connections: the next request is answered 429 */
     bool trusted;    /* the peer's X-Forwarded-* fields are believed */
     uint8_t peer_n;
+    uint32_t crowd_way; /* of crowd_leave() */
+    struct cidr_addr addr;
     char peer[46]; /* INET6_ADDRSTRLEN */
 };
 

@@ -126,6 +126,7 @@ static json_t *service_stats(const struct table_service *ts)
         json_array_append_new(backends, backend_stats(ts->backends[i]));
     o = sums(s->cells, s->workers, SERVICE);
     json_object_set_new(o, "name", json_string(s->name));
+    json_object_set_new(o, "waiting", json_integer((json_int_t)atomic_load(&s->queue.n)));
     json_object_set_new(o, "counted", json_integer((json_int_t)counted));
     json_object_set_new(o, "first_ms", json_integer((json_int_t)first));
     json_object_set_new(o, "latency_p50_us", json_integer((json_int_t)q.p50_us));
@@ -258,6 +259,23 @@ static void push_adopted(struct link *l, uint64_t id)
     }
 }
 
+/* Requests to instances that are not ready are worth a line, once. */
+static void tell_fail_open(const struct table *before, const struct table *now)
+{
+    for (unsigned i = 0; i < now->services_n; i++) {
+        const struct table_service *ts = &now->services[i];
+        const struct table_service *old = table_find_service(before, ts->service->name);
+        bool was = old != NULL && old->fail_open;
+
+        if (ts->fail_open && !was)
+            log_warn("no instance is ready: requests go to all that run", "service=%s backends=%u",
+                     ts->service->name, ts->backends_n);
+        else if (was && !ts->fail_open)
+            log_info("requests go to ready instances again", "service=%s backends=%u",
+                     ts->service->name, ts->backends_n);
+    }
+}
+
 static void on_table_set(struct chan *ch, struct chan_ask ask, const json_t *body,
                          void *arg) /* main */
 {
@@ -277,6 +295,7 @@ static void on_table_set(struct chan *ch, struct chan_ask ask, const json_t *bod
         chan_refuse(ask, "%s", e.msg);
         return;
     }
+    tell_fail_open(l->latest, t);
     drain_book_push(l->drains, l->latest, t, l->push_id + 1);
     table_unref(l->latest);
     l->latest = t;

@@ -5,10 +5,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
@@ -46,6 +48,7 @@ struct setup {
     struct cidr_list trusted;
     struct clocks clocks;
     bool forwarded_header, request_id, bare_lf;
+    unsigned max_connections, client_connections; /* 0: any */
 };
 
 struct lbd {
@@ -113,6 +116,8 @@ static void setup_trust(struct setup *s, const struct conf *c)
     s->forwarded_header = c->forwarded_header;
     s->request_id = c->request_id;
     s->bare_lf = c->bare_lf;
+    s->max_connections = c->max_connections;
+    s->client_connections = c->client_connections;
 }
 
 static void setup_clocks(struct setup *s, const struct conf *c)
@@ -356,6 +361,13 @@ static bool start(struct lbd *d, const struct args *a, struct err *e)
                              .arg = d};
 
     d->shared.clients_max = raise_limits();
+    if (s->max_connections > 0 && s->max_connections < d->shared.clients_max)
+        d->shared.clients_max = s->max_connections;
+    d->shared.per_client_max = s->client_connections;
+    if (s->client_connections > 0)
+        d->shared.crowd = mem_zalloc(sizeof(*d->shared.crowd));
+    if (getrandom(&d->shared.seed, sizeof(d->shared.seed), 0) < 0)
+        d->shared.seed = clock_wall_ms();
     d->shared.workers = s->workers;
     d->shared.trusted = s->trusted;
     d->shared.clocks = s->clocks;
@@ -365,6 +377,7 @@ static bool start(struct lbd *d, const struct args *a, struct err *e)
     for (size_t i = 0; i < s->listen_n; i++)
         d->shared.proxy_in[i] = s->listen[i].proxy;
     d->workers = mem_array(s->workers, sizeof(*d->workers));
+    d->shared.all = d->workers;
     if (!open_dirs(s, e) || !open_ports(s, fds, e) || !become(s, a->user, e) ||
         !loop_new(&d->loop, e))
         return false;
@@ -395,6 +408,8 @@ static void finish(struct lbd *d)
 {
     for (unsigned i = 0; i < d->setup.workers; i++)
         worker_join(d->workers[i]);
+    for (unsigned i = 0; i < d->setup.workers; i++)
+        worker_free(d->workers[i]);
     alog_stop(d->shared.alog);
     link_free(d->link);
     site_stop(d->site);
@@ -402,6 +417,7 @@ static void finish(struct lbd *d)
     timer_fini(&d->stop_timer);
     loop_free(d->loop);
     mem_free(d->workers);
+    mem_free(d->shared.crowd);
     json_decref(d->setup.first_table);
     json_decref(d->setup.listen_json);
     close(d->setup.lock_fd);

@@ -12,6 +12,7 @@
 
 enum { CONNECT_MS = 1000, RESPONSE_MS = 30000, TUNNEL_MS = 3600000, RETRY_AFTER_S = 1 };
 enum { KEEP_IDLE_MS = 4000, KEEP_TIME_MS = 3600000, KEEP_REQUESTS = 1000 };
+enum { QUEUE_MS = 5000, HOLD_MAX = 256, HOLD_MS = 10000, EJECT_AFTER = 5 };
 
 static struct service *service_new(const char *name, unsigned workers)
 {
@@ -22,6 +23,7 @@ static struct service *service_new(const char *name, unsigned workers)
     s->name = mem_strdup(name);
     s->cells = mem_array(workers, sizeof(*s->cells));
     s->latency = latency_new(workers);
+    queue_init(&s->queue, mem_array(workers, sizeof(struct queue_part)), workers);
     return s;
 }
 
@@ -38,6 +40,8 @@ static void service_unref(struct service *s)
     mem_free(s->name);
     mem_free(s->cells);
     latency_free(s->latency);
+    mem_free(s->queue.parts);
+    mem_free(s->rates);
     mem_free(s);
 }
 
@@ -51,6 +55,16 @@ static struct backend *backend_new(struct service *s, const char *instance, unsi
     b->instance = mem_strdup(instance);
     b->cells = mem_array(workers, sizeof(*b->cells));
     return b;
+}
+
+/* It comes back because ctld has found it well. */
+static void backend_forgive(struct backend *b)
+{
+    atomic_store(&b->hold_until_ms, 0);
+    atomic_store(&b->suspect_until_ms, 0);
+    atomic_store(&b->fails, 0);
+    atomic_store(&b->answers, 0);
+    atomic_store(&b->out_until_ms, 0);
 }
 
 struct backend *backend_ref(struct backend *b)
@@ -108,7 +122,7 @@ static bool set_address(struct backend *b, const char *address, uint16_t port)
     return false;
 }
 
-static struct table_service *find_service(const struct table *t, const char *name)
+const struct table_service *table_find_service(const struct table *t, const char *name)
 {
     for (unsigned i = 0; t != NULL && i < t->services_n; i++) {
         if (t->services[i].service != NULL && strcmp(t->services[i].service->name, name) == 0)
@@ -119,7 +133,7 @@ static struct table_service *find_service(const struct table *t, const char *nam
 
 struct backend *table_find_backend(const struct table *t, const char *service, const char *instance)
 {
-    const struct table_service *ts = find_service(t, service);
+    const struct table_service *ts = table_find_service(t, service);
 
     for (unsigned i = 0; ts != NULL && i < ts->backends_n; i++) {
         if (strcmp(ts->backends[i]->instance, instance) == 0)
@@ -158,8 +172,9 @@ static bool add_backend(struct table *t, struct table_service *ts, const json_t 
     }
     b->slot = (unsigned)proto_uint(spec, "slot", 0); /* the same for the same instance */
     if (!stays) {
-        const struct table_service *old = find_service(before, name);
+        const struct table_service *old = table_find_service(before, name);
 
+        backend_forgive(b);
         b->joined_ms = old != NULL && old->backends_n > 0 ? clock_mono_ms() : 0;
     }
     atomic_store_explicit(&b->listener, proto_uint(spec, "listener", 0), memory_order_relaxed);
@@ -180,19 +195,50 @@ static bool add_routes(struct table *t, unsigned index, const json_t *routes, st
     return true;
 }
 
+/* As many may wait as may be in flight, if nothing else is said. */
+static unsigned queue_of(const struct table_limits *l, unsigned backends)
+{
+    if (l->in_flight_max > 0)
+        return l->in_flight_max;
+    return l->per_backend * backends;
+}
+
+static void set_limits(struct table_service *ts, const json_t *limits)
+{
+    struct table_limits *l = &ts->limits;
+    unsigned rate, burst;
+
+    l->per_backend = (unsigned)proto_uint(limits, "per_instance", 0);
+    l->in_flight_max = (unsigned)proto_uint(limits, "in_flight", 0);
+    l->queue_max = (unsigned)proto_uint(limits, "queue", 0);
+    l->queue_ms = (uint32_t)proto_uint(limits, "queue_timeout_ms", QUEUE_MS);
+    l->hold_max = (unsigned)proto_uint(limits, "hold", HOLD_MAX);
+    l->hold_ms = (uint32_t)proto_uint(limits, "hold_timeout_ms", HOLD_MS);
+    rate = (unsigned)proto_uint(limits, "rate", 0);
+    burst = (unsigned)proto_uint(limits, "burst", 0);
+    if (rate > 0) {
+        l->has_rate = true;
+        l->rate = rate_rule(rate, burst > 0 ? burst : rate);
+        if (ts->service->rates == NULL)
+            ts->service->rates = mem_zalloc(sizeof(*ts->service->rates));
+    }
+    if (l->queue_max == 0)
+        l->queue_max = queue_of(l, ts->backends_n);
+}
+
 static bool add_service(struct table *t, const json_t *spec, unsigned workers,
                         const struct table *before, table_past_fn *past, void *past_arg,
                         struct err *e)
 {
     const char *name = proto_str(spec, "name", "");
-    const struct table_service *old = find_service(before, name);
+    const struct table_service *old = table_find_service(before, name);
     const json_t *ignore = json_object_get(spec, "count_ignore");
     const json_t *backends = json_object_get(spec, "backends");
     struct table_service *ts = &t->services[t->services_n];
     size_t i;
     json_t *item;
 
-    if (find_service(t, name) != NULL)
+    if (table_find_service(t, name) != NULL)
         return err_set(e, "service '%s' is listed twice", name);
     ts->service = old != NULL ? service_ref(old->service) : service_new(name, workers);
     t->services_n++;
@@ -223,6 +269,10 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
     }
     if (!balance_build(&ts->balance, spec, ts->backends, ts->backends_n, e))
         return err_wrap(e, "service '%s'", name);
+    set_limits(ts, json_object_get(spec, "limits"));
+    ts->eject_after = (unsigned)proto_uint(spec, "eject_after", EJECT_AFTER);
+    ts->expected = proto_bool(spec, "expected", false);
+    ts->fail_open = proto_bool(spec, "fail_open", false);
     return add_routes(t, t->services_n - 1, json_object_get(spec, "routes"), e);
 }
 

@@ -9,6 +9,8 @@
 
 #include "common/base/err.h"
 #include "lb/balance.h"
+#include "lb/core/queue.h"
+#include "lb/core/rate.h"
 #include "lb/core/route.h"
 
 /* What ctld pushes, as the workers use it.
@@ -45,6 +47,10 @@ struct service {
     _Atomic uint64_t cursor; /* of round robin, over all threads */
     struct cell *cells;
     struct latency *latency;
+    /* Written only while the service has limits. */
+    atomic_uint busy;         /* places taken, of in_flight_max */
+    struct rate_table *rates; /* there as soon as a table has had a rate */
+    struct queue queue;       /* exchanges that wait; a part is its worker's */
     /* main thread: what the last report said (link.c) */
     uint64_t reported_counted, pending_first_ms;
 };
@@ -66,11 +72,15 @@ struct backend {
     _Atomic uint64_t hold_until_ms;    /* leave it alone while others are ready */
     _Atomic uint64_t suspect_until_ms; /* until then only requests that may be repeated try it */
     atomic_uint fails;                 /* in a row */
+    _Atomic uint64_t answers;          /* core/eject.h */
+    _Atomic uint64_t out_until_ms;     /* left out for its answers */
+    atomic_uint outs;                  /* times so far, without a long pause */
     uint64_t hinted_ms;                /* main thread: when ctld was last told */
     uint64_t joined_ms; /* main thread: when it joined others in the table; 0: it was there first */
     /* What policies look at, over all workers: written only while the service's policy wants it,
      * and apart from what every request reads. */
     char pad[64];
+    atomic_uint busy;      /* places taken, of per_backend; only while there is that limit */
     _Atomic uint32_t load; /* requests in flight */
     _Atomic uint64_t ewma; /* core/ewma.h */
 };
@@ -90,6 +100,15 @@ struct route_parts {
     struct http_edit *v[2];
 };
 
+/* 0: any, if it does not say otherwise. */
+struct table_limits {
+    unsigned per_backend, in_flight_max;
+    unsigned queue_max, hold_max; /* who may wait */
+    uint32_t queue_ms, hold_ms;   /* 0: nobody waits */
+    bool has_rate;
+    struct rate_rule rate; /* of each client; service->rates */
+};
+
 struct table_service {
     struct service *service;
     struct sv *ignore; /* exact paths that are not counted */
@@ -99,7 +118,11 @@ struct table_service {
     uint64_t max_body;                   /* 0: any */
     uint32_t keep_idle_ms, keep_time_ms; /* of pooled connections; 0: none kept, any age */
     uint32_t keep_requests;
-    const char *dir; /* lbd answers from this directory itself; NULL: the backends answer */
+    struct table_limits limits;
+    unsigned eject_after; /* bad answers in a row; 0: never */
+    bool expected;        /* no backend yet, but one is on its way */
+    bool fail_open;       /* the backends are not ready: all of them are used */
+    const char *dir;      /* lbd answers from this directory itself; NULL: the backends answer */
     struct table_page *pages; /* for lbd's own answers */
     size_t pages_n;
     bool maintenance;
@@ -134,6 +157,8 @@ bool table_new(const json_t *body, unsigned workers, const struct table *before,
 const struct table_page *table_page(const struct table_service *ts, unsigned status);
 struct table *table_ref(struct table *t); /* any thread, as unref */
 void table_unref(struct table *t);
+const struct table_service *table_find_service(const struct table *t,
+                                               const char *name); /* NULL: none; t may be NULL */
 struct backend *table_find_backend(const struct table *t, const char *service,
                                    const char *instance);
 

@@ -9,6 +9,7 @@
 #include "common/base/listener.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "lb/core/eject.h"
 #include "lb/core/pick.h"
 #include "lb/front.h"
 #include "lb/link.h"
@@ -107,7 +108,32 @@ void pool_fault(struct pool *p, const char *reason, const char *detail)
     link_post_hint(p->w->shared->link, p->backend, reason, detail);
 }
 
-void pool_hold(struct pool *p)
+static unsigned left_out(const struct table_service *ts, uint64_t now_ms)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < ts->backends_n; i++) {
+        const struct backend *b = ts->backends[i];
+
+        n += atomic_load(&b->hold_until_ms) > now_ms || atomic_load(&b->out_until_ms) > now_ms;
+    }
+    return n;
+}
+
+/* First it is out, then it is looked whether too many are: of two threads at least one sees the
+ * other, so that it never remains so. false: too many. */
+static bool leave_out(_Atomic uint64_t *until_ms, uint64_t at_ms, const struct table_service *ts,
+                      uint64_t now_ms)
+{
+    uint64_t before = atomic_exchange(until_ms, at_ms);
+
+    if (left_out(ts, now_ms) <= eject_max(ts->backends_n))
+        return true;
+    atomic_store(until_ms, before);
+    return false;
+}
+
+void pool_hold(struct pool *p, const struct table_service *ts)
 {
     struct backend *b = p->backend;
     uint64_t now = worker_now(p->w);
@@ -117,8 +143,39 @@ void pool_hold(struct pool *p)
     if (atomic_load_explicit(&b->hold_until_ms, memory_order_relaxed) > now)
         return;
     fails = atomic_fetch_add_explicit(&b->fails, 1, memory_order_relaxed) + 1;
-    atomic_store_explicit(&b->hold_until_ms, now + pick_hold_ms(fails), memory_order_relaxed);
+    (void)leave_out(&b->hold_until_ms, now + pick_hold_ms(fails), ts, now);
     atomic_store_explicit(&b->suspect_until_ms, now + SUSPECT_MS, memory_order_relaxed);
+}
+
+static void eject(struct pool *p, const struct table_service *ts, uint64_t now)
+{
+    struct backend *b = p->backend;
+    uint64_t last = atomic_load_explicit(&b->out_until_ms, memory_order_relaxed);
+    unsigned times;
+
+    if (last > now)
+        return;
+    times = now - last > EJECT_FORGET_MS ? 1 : atomic_load(&b->outs) + 1;
+    if (!leave_out(&b->out_until_ms, now + eject_ms(times), ts, now))
+        return;
+    atomic_store(&b->outs, times);
+    cell_add(&p->cell->ejections, 1);
+}
+
+void pool_answered(struct pool *p, const struct table_service *ts, bool bad)
+{
+    _Atomic uint64_t *answers = &p->backend->answers;
+    uint64_t known = atomic_load_explicit(answers, memory_order_relaxed), now, next;
+    bool out = false;
+
+    if ((known == 0 && !bad) || ts->eject_after == 0)
+        return; /* the common case writes nothing that other threads read */
+    now = worker_now(p->w);
+    do {
+        next = eject_note(known, bad, ts->eject_after, now, &out);
+    } while (!atomic_compare_exchange_weak(answers, &known, next));
+    if (out)
+        eject(p, ts, now);
 }
 
 void pool_good(struct pool *p)
@@ -136,6 +193,8 @@ bool pool_usable(struct pool *p, uint64_t now_ms, bool repeatable)
 {
     struct backend *b = p->backend;
 
+    if (atomic_load_explicit(&b->out_until_ms, memory_order_relaxed) > now_ms)
+        return false;
     if (atomic_load_explicit(&b->fails, memory_order_relaxed) == 0)
         return true;
     if (atomic_load_explicit(&b->hold_until_ms, memory_order_relaxed) > now_ms)

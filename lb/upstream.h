@@ -59,9 +59,12 @@ void pool_end(struct pool *p);
 /* A fault as seen by traffic: counted, and told to ctld and the log (rarely). `reason` as in
  * BACKEND_HINT; both are string constants. */
 void pool_fault(struct pool *p, const char *reason, const char *detail);
-/* Passive health. unusable: the connection was refused, or closed before a byte of an answer. */
-void pool_hold(struct pool *p);
+/* Passive health, among the backends of ts. hold: the connection was refused, or closed before a
+ * byte of an answer; good: it was not. answered: with a whole head; bad: nothing well came of it.
+ */
+void pool_hold(struct pool *p, const struct table_service *ts);
 void pool_good(struct pool *p);
+void pool_answered(struct pool *p, const struct table_service *ts, bool bad);
 bool pool_usable(struct pool *p, uint64_t now_ms, bool repeatable);
 
 /* A connection for x: an idle one, or a new one under way (fresh: always new). NULL: no descriptor,

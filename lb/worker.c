@@ -16,6 +16,7 @@
 #include "lb/sock.h"
 #include "lb/upstream.h"
 #include "lb/xchg.h"
+#include "lb/xchg_wait.h"
 
 enum {
     KEEP_CLIENTS = 1024,
@@ -226,6 +227,8 @@ static void adopt(struct worker *w, struct table *t)
     each_pool(old, pool_set_departed);
     each_pool(w->table, pool_set_present);
     each_pool(old, pool_drop_idle_if_departed);
+    for (unsigned i = 0; old != NULL && i < old->table->services_n; i++)
+        xchg_wait_sweep(w, old->services[i].ts->service);
     wtable_unref(w, old);
 }
 
@@ -265,6 +268,35 @@ void worker_send_purge(struct worker *w)
     l->open = open_purge;
     l->drop = drop_purge;
     mailbox_post(w->mailbox, l);
+}
+
+static void on_waits(struct again *a) /* next turn; worker */
+{
+    struct worker *w = CONTAINER_OF(a, struct worker, waits);
+
+    for (unsigned i = 0; w->table != NULL && i < w->table->table->services_n; i++)
+        xchg_wait_run(w, w->table->services[i].ts->service);
+}
+
+void worker_look_at_waits(struct worker *w)
+{
+    worker_again(w, &w->waits, on_waits);
+}
+
+static void open_ring(struct letter *l, void *owner UNUSED) /* letter; worker */
+{
+    struct worker *w = CONTAINER_OF(l, struct worker, ring);
+
+    atomic_store(&w->rung, false); /* first: who rings from here on is heard */
+    on_waits(&w->waits);
+}
+
+void worker_ring(struct worker *w)
+{
+    if (atomic_load(&w->rung) || atomic_exchange(&w->rung, true))
+        return;
+    w->ring.open = open_ring;
+    mailbox_post(w->mailbox, &w->ring);
 }
 
 struct table_letter {
@@ -416,7 +448,7 @@ const char *worker_stamp(struct worker *w)
     return w->stamp;
 }
 
-static void worker_free(struct worker *w)
+void worker_free(struct worker *w)
 {
     listeners_close(w);
     mem_free(w->listeners);
@@ -514,6 +546,7 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
     slab_init(&w->huge, WORKER_HUGE, KEEP_HUGE);
     list_init(&w->client_list);
     list_init(&w->ready);
+    list_init(&w->waits.node);
     list_init(&w->grave);
     if (!setup_loop(w, e))
         return false;
@@ -532,6 +565,7 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
         event_assign(&l->ev, loop_base(w->loop), l->fd, EV_READ | EV_PERSIST, front_on_listener, l);
         event_add(&l->ev, NULL);
     }
+    sh->all[id] = w;
     err = pthread_create(&w->thread, NULL, worker_main, w);
     if (err != 0) {
         errno = err;
@@ -544,5 +578,4 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
 void worker_join(struct worker *w)
 {
     pthread_join(w->thread, NULL);
-    worker_free(w);
 }

@@ -21,6 +21,7 @@
  * thread. */
 struct alog;
 struct alog_feed;
+struct crowd;
 struct link;
 struct listener;
 struct pool;
@@ -59,13 +60,23 @@ struct shared {
     unsigned workers;
     unsigned clients_max;
     atomic_uint clients;            /* open client connections, for clients_max */
+    unsigned per_client_max;        /* connections of one client; 0: any */
+    struct crowd *crowd;            /* who has how many; NULL while there is no such limit */
+    uint64_t seed;                  /* of rate_client_key() */
     struct backend *site;           /* the status page */
     struct alog *alog;              /* NULL: no access log */
+    struct worker **all;            /* by id; all of them, before the first request */
     struct cidr_list trusted;       /* proxies that are believed */
     bool proxy_in[CONF_LISTEN_MAX]; /* by listener: begins with a PROXY header, if trusted */
     struct clocks clocks;
     bool forwarded_header, request_id, bare_lf; /* settings */
     unsigned char sticky_key[STICKY_KEY];
+};
+
+/* Go on with it in the next turn, after the others: worker_again(). */
+struct again {
+    struct list node;
+    void (*run)(struct again *a);
 };
 
 struct worker {
@@ -91,7 +102,10 @@ struct worker {
     struct list client_list;                                   /* all client connections */
     struct list ready; /* connections that gave way to others and go on next turn */
     struct event ready_ev;
-    struct list grave; /* closed connections, freed at the end of the turn */
+    struct again waits; /* exchanges that wait are looked at next turn */
+    struct letter ring; /* because another worker has made room */
+    atomic_bool rung;   /* it is under way */
+    struct list grave;  /* closed connections, freed at the end of the turn */
     struct loop_later bury;
     char *scratch;          /* heads are composed here */
     struct alog_feed *alog; /* NULL: no access log */
@@ -124,8 +138,14 @@ void worker_send_table(struct worker *w, struct table *t, uint64_t push);
 /* Stop accepting, end idle connections, finish the rest; link_post_stopped() when none is left.
  * now: cut them. */
 void worker_send_stop(struct worker *w, bool now);
-void worker_send_purge(struct worker *w); /* worker_purge_idle() there */
-void worker_join(struct worker *w);       /* after its loop has ended; frees it */
+void worker_send_purge(struct worker *w);    /* worker_purge_idle() there */
+void worker_look_at_waits(struct worker *w); /* own thread: next turn */
+/* Look at those that wait: there is room for the first of them. Any worker; costs a load when it is
+ * known already. */
+void worker_ring(struct worker *w);
+/* All loops have ended: first join all, then free all, since they know each other. */
+void worker_join(struct worker *w);
+void worker_free(struct worker *w);
 
 /* Own thread. */
 uint64_t worker_now(struct worker *w);
@@ -149,11 +169,6 @@ struct grave {
 void worker_bury(struct worker *w, struct grave *g,
                  void (*free)(struct worker *w, struct grave *g));
 
-/* Go on with it in the next turn, after the others. */
-struct again {
-    struct list node;
-    void (*run)(struct again *a);
-};
 void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a));
 
 void wtable_unref(struct worker *w, struct wtable *t);

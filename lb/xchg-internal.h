@@ -5,6 +5,7 @@
 #include "lb/core/http_edit.h"
 #include "lb/flow.h"
 #include "lb/front.h"
+#include "lb/core/queue.h"
 #include "lb/upstream.h"
 #include "lb/xchg.h"
 
@@ -48,13 +49,17 @@ struct xchg {
     unsigned picked; /* index of the pool in ws->pools */
     bool stuck;      /* the client's sticky cookie names it */
     bool loaded;     /* counted in the backend's load, for the policy */
-    bool fresh;      /* this attempt takes no pooled connection */
-    bool repeating;  /* counted in w->repeating */
-    bool answered;   /* the backend has said something in this attempt */
-    bool up_over;    /* nothing more of the request can or must be sent */
-    bool interim;    /* a 1xx is on its way to the client */
-    bool close;      /* the client's connection ends with this exchange */
-    bool relayed;    /* a final head has begun to go to the client */
+    bool in_service, in_backend; /* takes a place of the service, of the pool's backend */
+    struct queue_node wait;      /* in service->queue; XS_WAIT */
+    uint64_t wait_until_ms;
+    bool held;      /* it waits for a backend, not for a place */
+    bool fresh;     /* this attempt takes no pooled connection */
+    bool repeating; /* counted in w->repeating */
+    bool answered;  /* the backend has said something in this attempt */
+    bool up_over;   /* nothing more of the request can or must be sent */
+    bool interim;   /* a 1xx is on its way to the client */
+    bool close;     /* the client's connection ends with this exchange */
+    bool relayed;   /* a final head has begun to go to the client */
     unsigned attempts, interims;
     uint64_t clocked_n; /* of the client's bytes, when its clock began */
     uint32_t answer_at; /* where the answer's head begins in u->s.in */
@@ -99,8 +104,12 @@ void xchg_clock_set(struct xchg *x);
 /* The client has sent all of its request and closed that side. */
 bool xchg_client_fin(const struct xchg *x);
 
-/* Which of x->ws->pools is to take the request (xchg_balance.c); begin and end: it has it. */
+/* Which of x->ws->pools is to take the request (xchg_balance.c), NULL: those that may are full;
+ * begin and end: it has it. */
 struct pool *xchg_balance(struct xchg *x);
+/* Who the client is: what a trusted proxy in front says last, or the other end of the connection.
+ * While the request's head is there. */
+struct sv xchg_client_address(const struct xchg *x);
 void xchg_balance_begin(struct xchg *x);
 void xchg_balance_end(struct xchg *x);
 /* Add the sticky cookie to a composed head, if the client needs one. */
@@ -111,6 +120,20 @@ void xchg_balance_try(struct xchg *x);
 void xchg_balance_sent(struct xchg *x);
 void xchg_balance_answer(struct xchg *x);
 void xchg_balance_lost(struct xchg *x);
+/* Choose a backend and take a place at it; false: all that may be taken are full. x->ws has some.
+ */
+bool xchg_pick(struct xchg *x);
+/* The table may have changed: x->ws becomes NULL if the service has left it. */
+void xchg_refresh_table(struct xchg *x);
+/* The places that the attempt has are free again. */
+void xchg_places_give(struct xchg *x);
+/* No backend can take it now: wait, or answer 503 (xchg_wait.c). And: it waits no longer. */
+void xchg_wait_begin(struct xchg *x);
+void xchg_wait_leave(struct xchg *x);
+void xchg_wait_late(struct xchg *x);
+bool xchg_wait_step(struct xchg *x);
+/* A place of the service is free. */
+void xchg_wait_kick(struct worker *w, struct service *s);
 
 /* Choose a backend and begin, in XS_PICK. */
 void xchg_attempt_start(struct xchg *x);
@@ -127,7 +150,9 @@ bool xchg_own_by_route(struct xchg *x, struct sv path);
  * (each with its CRLF). */
 void xchg_own_answer(struct xchg *x, unsigned status, enum xchg_cause cause, const char *text,
                      const char *extra);
-/* 503 with the service's Retry-After. */
+/* 429: the client is to come again in so many microseconds. */
+void xchg_own_limited(struct xchg *x, enum xchg_cause cause, const char *text, uint64_t wait_us);
+/* 503 with a Retry-After: how long an instance takes to start, if there is none. */
 void xchg_own_unavailable(struct xchg *x, enum xchg_cause cause, const char *text);
 
 #endif

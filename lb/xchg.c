@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "common/base/log.h"
+#include "lb/core/eject.h"
 #include "lb/core/http_edit.h"
 #include "lb/link.h"
 #include "lb/xchg-internal.h"
@@ -51,6 +52,7 @@ struct xchg *xchg_new(struct client *c)
     x->id_n = 0;
     http_request_init(&x->req);
     x->req.lf_ok = x->w->shared->bare_lf;
+    queue_node_init(&x->wait);
     xchg_log_init(x);
     return x;
 }
@@ -66,6 +68,7 @@ void xchg_drop_upstream(struct xchg *x, bool reusable)
             upstream_close(x->u);
         x->u = NULL;
     }
+    xchg_places_give(x);
     if (x->pool != NULL) {
         xchg_balance_end(x);
         pool_end(x->pool);
@@ -81,6 +84,7 @@ void xchg_free(struct xchg *x)
     xchg_log_end(x);
     flow_fini(&x->up);
     flow_fini(&x->down);
+    xchg_wait_leave(x);
     xchg_drop_upstream(x, false);
     if (x->service != NULL) {
         cell_add(&x->service->cells[w->id].in_flight, (uint64_t)-1);
@@ -100,6 +104,7 @@ void xchg_fail(struct xchg *x, enum xchg_cause cause)
 {
     flow_fini(&x->up);
     flow_fini(&x->down);
+    xchg_wait_leave(x);
     xchg_drop_upstream(x, false);
     x->cause = cause;
     x->end = cause == XC_CLIENT_GONE ? XCHG_CLOSE : XCHG_RESET;
@@ -208,6 +213,7 @@ static bool take_head(struct xchg *x)
     }
     pool_good(x->pool);
     xchg_balance_answer(x);
+    pool_answered(x->pool, x->ws->ts, eject_is_bad(x->answer.status));
     if (x->answer.status >= 500)
         pool_fault(x->pool, "5xx", "");
     return relay_head(x);
@@ -370,6 +376,7 @@ static bool pump_down(struct xchg *x)
         front_run_again(x->c);
         return false;
     case FLOW_SRC_END:
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "reset", "closed in the middle of an answer");
         xchg_fail(x, XC_RESET);
         return true;
@@ -458,6 +465,8 @@ static bool step(struct xchg *x)
     case XS_PICK:
         xchg_attempt_start(x);
         return true;
+    case XS_WAIT:
+        return xchg_wait_step(x);
     case XS_CONNECT:
     case XS_SEND:
         return step_send(x);
@@ -523,6 +532,22 @@ const struct table_service *xchg_home(const struct xchg *x)
     return x->route != NULL ? x->home->services[x->route->service].ts : NULL;
 }
 
+/* Until when this client has to wait for its next request; 0: it need not. */
+static uint64_t rate_wait_us(const struct xchg *x)
+{
+    const struct table_limits *l = &x->ws->ts->limits;
+    struct cidr_addr a = x->c->addr;
+    uint64_t wait_us = 0;
+
+    if (!l->has_rate)
+        return 0;
+    if (x->c->trusted && !cidr_addr_parse(xchg_client_address(x), &a))
+        a = x->c->addr;
+    (void)rate_table_take(x->service->rates, &l->rate, rate_client_key(&a, x->w->shared->seed),
+                          worker_now_us(x->w), &wait_us);
+    return wait_us;
+}
+
 static const struct route *find_route(const struct xchg *x, const struct table *t, struct sv path)
 {
     struct sv host = {"", 0};
@@ -536,6 +561,7 @@ static const struct route *find_route(const struct xchg *x, const struct table *
 static void follow_route(struct xchg *x, struct wtable *wt, const struct route *r, struct sv path)
 {
     const struct table_service *ts;
+    uint64_t wait_us;
 
     wt->refs += 2;
     x->wt = x->home = wt;
@@ -543,7 +569,13 @@ static void follow_route(struct xchg *x, struct wtable *wt, const struct route *
     x->ws = &wt->services[r->service];
     ts = x->ws->ts;
     x->service = ts->service;
-    count(x, path, !ts->maintenance && r->redirect.to.n == 0 && r->respond.status == 0);
+    wait_us = rate_wait_us(x);
+    count(x, path,
+          wait_us == 0 && !ts->maintenance && r->redirect.to.n == 0 && r->respond.status == 0);
+    if (wait_us > 0) {
+        xchg_own_limited(x, XC_RATE_LIMIT, "429 too many requests", wait_us);
+        return;
+    }
     if (xchg_own_by_route(x, path))
         return;
     if (is_too_large(x, x->req.length)) {
@@ -601,6 +633,12 @@ void xchg_begin(struct xchg *x, bool bad)
                             : "");
         return;
     }
+    if (x->c->crowded) {
+        s->in_at = x->c->msg_at + x->req.len;
+        flow_init(&x->up, s, NULL, x->req.framing, x->req.framing, x->req.length, true);
+        xchg_own_limited(x, XC_CLIENT_LIMIT, "429 too many connections", 1000000);
+        return;
+    }
     xchg_id_set(x);
     s->in_at = x->c->msg_at + x->req.len;
     flow_init(&x->up, s, NULL, x->req.framing, x->req.framing, x->req.length, true);
@@ -625,7 +663,9 @@ void xchg_client_gone(struct xchg *x)
 
 void xchg_client_late(struct xchg *x)
 {
-    if (x->state == XS_SEND && !x->relayed && !xchg_client_fin(x) && !x->interim)
+    if (x->state == XS_WAIT)
+        xchg_wait_late(x);
+    else if (x->state == XS_SEND && !x->relayed && !xchg_client_fin(x) && !x->interim)
         xchg_own_answer(x, 408, XC_CLIENT_TIMEOUT, "408 the request body did not come in time", "");
     else
         xchg_fail(x, xchg_client_fin(x) ? XC_CLIENT_GONE : XC_CLIENT_TIMEOUT);
@@ -643,6 +683,7 @@ void xchg_upstream_expired(struct xchg *x)
     } else if (x->state == XS_SEND && !x->interim) {
         xchg_attempt_lost(x, XC_TIMEOUT, "no answer");
     } else {
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "timeout", "stuck in the middle of an answer");
         xchg_fail(x, XC_TIMEOUT);
     }

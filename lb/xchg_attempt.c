@@ -1,10 +1,13 @@
 #include <string.h>
 
 #include "lb/core/http_edit.h"
+#include "lb/core/limit.h"
 #include "lb/core/retry.h"
 #include "lb/xchg-internal.h"
 
 /* ---- an attempt begins ---- */
+
+enum { PICK_TRIES = 8 };
 
 /* Files are served by the site's thread; the request counts for its service all the same. */
 const struct wservice *xchg_answerer(const struct xchg *x, const struct wservice *ws)
@@ -14,33 +17,93 @@ const struct wservice *xchg_answerer(const struct xchg *x, const struct wservice
 
 /* The table may have changed since the last attempt: a backend that has left it must get nothing
  * new. */
-static void refresh_table(struct xchg *x)
+void xchg_refresh_table(struct xchg *x)
 {
     struct wtable *now = x->w->table;
 
     if (x->wt == NULL || x->wt == now)
         return;
     x->ws = NULL;
-    now->refs++;
-    wtable_unref(x->w, x->wt);
-    x->wt = now;
-    for (unsigned i = 0; i < now->table->services_n; i++) {
+    for (unsigned i = 0; i < now->table->services_n && x->ws == NULL; i++) {
         if (now->services[i].ts->service == x->service)
             x->ws = xchg_answerer(x, &now->services[i]);
     }
+    if (x->ws == NULL) /* the old table keeps the service alive, which counts this exchange */
+        return;
+    now->refs++;
+    wtable_unref(x->w, x->wt);
+    x->wt = now;
+}
+
+/* A place of the service and one of the backend. */
+static bool places_take(struct xchg *x, struct backend *b)
+{
+    const struct table_limits *l = &x->ws->ts->limits;
+
+    if (l->in_flight_max > 0)
+        x->in_service = limit_take(&b->service->busy, l->in_flight_max);
+    if (l->in_flight_max > 0 && !x->in_service)
+        return false;
+    if (l->per_backend > 0)
+        x->in_backend = limit_take(&b->busy, l->per_backend);
+    return l->per_backend == 0 || x->in_backend;
+}
+
+void xchg_places_give(struct xchg *x)
+{
+    struct service *s = x->service;
+
+    if (!x->in_service && !x->in_backend)
+        return;
+    if (x->in_backend)
+        limit_give(&x->pool->backend->busy);
+    if (x->in_service)
+        limit_give(&s->busy);
+    x->in_service = x->in_backend = false;
+    xchg_wait_kick(x->w, s);
+}
+
+bool xchg_pick(struct xchg *x)
+{
+    for (unsigned tries = 0; tries < PICK_TRIES; tries++) {
+        struct pool *p = xchg_balance(x);
+
+        if (p == NULL)
+            return false;
+        x->pool = pool_ref(p);
+        if (places_take(x, p->backend)) {
+            x->avoid = NULL;
+            pool_begin(x->pool);
+            if (x->ws->ts->fail_open)
+                cell_add(&x->service->cells[x->w->id].fail_open, 1);
+            xchg_balance_begin(x);
+            return true;
+        }
+        xchg_places_give(x); /* another thread was faster */
+        pool_unref(x->pool);
+        x->pool = NULL;
+    }
+    return false;
+}
+
+/* Nobody overtakes those that wait already. */
+static bool may_go(const struct xchg *x)
+{
+    const struct table_limits *l = &x->ws->ts->limits;
+
+    if (x->ws->ts->backends_n == 0)
+        return false;
+    return (l->per_backend == 0 && l->in_flight_max == 0) ||
+           atomic_load(&x->ws->ts->service->queue.n) == 0;
 }
 
 static void pick(struct xchg *x)
 {
-    refresh_table(x);
-    if (x->ws == NULL || x->ws->ts->backends_n == 0) {
+    xchg_refresh_table(x);
+    if (x->ws == NULL)
         xchg_own_unavailable(x, XC_NO_BACKEND, "503 no ready backend");
-        return;
-    }
-    x->pool = pool_ref(xchg_balance(x));
-    x->avoid = NULL;
-    pool_begin(x->pool);
-    xchg_balance_begin(x);
+    else if (!may_go(x) || !xchg_pick(x))
+        xchg_wait_begin(x);
 }
 
 /* The head in the scratch area, in front of what has come of the body. */
@@ -65,7 +128,7 @@ static bool compose_request(struct xchg *x)
 void xchg_attempt_start(struct xchg *x)
 {
     bool refused, idempotent = http_method_idempotent(x->req.method);
-    bool same = x->pool != NULL; /* kept for a fresh connection to it */
+    bool same = x->pool != NULL; /* kept for a fresh connection to it, or chosen after a wait */
 
     if (same && x->pool->departed) {
         xchg_drop_upstream(x, false);
@@ -102,24 +165,27 @@ static void note_fault(struct xchg *x, enum xchg_cause cause, bool aged, const c
 {
     switch (cause) {
     case XC_REFUSED:
-        pool_hold(x->pool);
+        pool_hold(x->pool, x->ws->ts);
         pool_fault(x->pool, "refused", detail);
         break;
     case XC_CONNECT_TIMEOUT:
-        pool_hold(x->pool);
+        pool_hold(x->pool, x->ws->ts);
         pool_fault(x->pool, "timeout", detail);
         break;
     case XC_TIMEOUT:
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "timeout", detail);
         break;
     case XC_BAD_ANSWER:
+        pool_answered(x->pool, x->ws->ts, true);
         pool_fault(x->pool, "bad-answer", detail);
         break;
     default:
         if (aged) /* an idle connection closed in the moment of its reuse: nobody's fault */
             break;
         if (!x->answered)
-            pool_hold(x->pool); /* a port forwarder without an application behind it does this */
+            pool_hold(x->pool,
+                      x->ws->ts); /* a port forwarder without an application behind it does this */
         pool_fault(x->pool, "reset", detail);
         break;
     }

@@ -1,5 +1,6 @@
 #include "lb/core/cookie.h"
 #include "lb/core/ewma.h"
+#include "lb/core/limit.h"
 #include "lb/core/pick.h"
 #include "lb/xchg-internal.h"
 
@@ -13,6 +14,7 @@ struct view_arg {
     uint64_t now_ms;
     bool repeatable;
     enum strictness strictness;
+    bool full; /* one that might have been chosen has no place free */
 };
 
 static const struct backend *backend_at(void *arg, unsigned i)
@@ -22,14 +24,27 @@ static const struct backend *backend_at(void *arg, unsigned i)
     return a->x->ws->ts->backends[i];
 }
 
+static bool has_place(const struct table_service *ts, unsigned i)
+{
+    unsigned max = ts->limits.per_backend;
+
+    return max == 0 || limit_has_room(&ts->backends[i]->busy, max);
+}
+
 static bool usable(void *arg, unsigned i)
 {
-    const struct view_arg *a = arg;
+    struct view_arg *a = arg;
     struct pool *p = a->x->ws->pools[i];
 
-    if (a->strictness == READY && !pool_usable(p, a->now_ms, a->repeatable))
+    if (a->strictness == READY && !a->x->ws->ts->fail_open &&
+        !pool_usable(p, a->now_ms, a->repeatable))
         return false;
-    return a->strictness == ANY || p != a->x->avoid;
+    if (a->strictness != ANY && p == a->x->avoid)
+        return false;
+    if (has_place(a->x->ws->ts, i))
+        return true;
+    a->full = true;
+    return false;
 }
 
 static uint32_t in_flight(void *arg, unsigned i)
@@ -89,9 +104,7 @@ static struct sv value_of(const struct xchg *x, const char *header, const char *
     return (struct sv){NULL, 0};
 }
 
-/* Who the client is: what a trusted proxy in front says last, or the other end of the connection.
- */
-static struct sv address_of(const struct xchg *x)
+struct sv xchg_client_address(const struct xchg *x)
 {
     const struct client *c = x->c;
     struct sv said = {NULL, 0};
@@ -117,7 +130,7 @@ static struct sv key_of(const struct xchg *x, const struct balance *b)
     case BALANCE_BY_COOKIE:
         return value_of(x, "cookie", b->key_name);
     default:
-        return address_of(x);
+        return xchg_client_address(x);
     }
 }
 
@@ -199,7 +212,7 @@ static unsigned choose(struct xchg *x, struct view_arg *arg)
     if (in.plan->policy == PICK_HASH)
         set_key(x, &in);
     i = pick_backend(&in);
-    while (i == PICK_NONE && arg->strictness < ANY) {
+    while (i == PICK_NONE && !arg->full && arg->strictness < ANY) {
         arg->strictness++;
         i = pick_backend(&in);
     }
@@ -214,7 +227,7 @@ struct pool *xchg_balance(struct xchg *x)
 
     x->picked = stuck != PICK_NONE && usable(&arg, stuck) ? stuck : choose(x, &arg);
     x->stuck = x->picked == stuck;
-    return x->ws->pools[x->picked];
+    return x->picked != PICK_NONE ? x->ws->pools[x->picked] : NULL;
 }
 
 void xchg_balance_begin(struct xchg *x)

@@ -36,6 +36,11 @@ void xchg_clock_set(struct xchg *x)
     bool moved = x->up.moved || x->down.moved;
 
     x->up.moved = x->down.moved = false;
+    if (x->state == XS_WAIT) {
+        if (c->deadline_ms != x->wait_until_ms)
+            sock_clock(c, x->wait_until_ms);
+        return;
+    }
     if (x->state == XS_TUNNEL) {
         if (moved || c->deadline_ms == 0)
             sock_clock(c, now + x->ws->ts->tunnel_ms);

@@ -47,7 +47,7 @@ static const char *reason_of(unsigned status)
  */
 static bool may_keep(const struct xchg *x, enum xchg_cause cause)
 {
-    return cause != XC_BAD_REQUEST && cause != XC_CLIENT_TIMEOUT &&
+    return cause != XC_BAD_REQUEST && cause != XC_CLIENT_TIMEOUT && cause != XC_CLIENT_LIMIT &&
            x->req.framing == HTTP_NO_BODY && http_head_persistent(&x->req) && !x->w->stopping;
 }
 
@@ -111,6 +111,7 @@ static void answer(struct xchg *x, const struct own *a)
         xchg_fail(x, a->cause);
         return;
     }
+    xchg_wait_leave(x);
     xchg_drop_upstream(x, false);
     if (x->service != NULL && a->status >= 502 && a->status <= 504 && a->cause != XC_OWN &&
         a->cause != XC_MAINTENANCE)
@@ -165,7 +166,7 @@ void xchg_own_answer(struct xchg *x, unsigned status, enum xchg_cause cause, con
 
 /* "Retry-After: N" into a buffer for `extra`. */
 enum { RETRY_AFTER_MAX = 48 };
-static void retry_after(char buf[RETRY_AFTER_MAX], unsigned seconds)
+static void retry_after(char buf[RETRY_AFTER_MAX], uint64_t seconds)
 {
     struct http_out o = {.p = buf, .cap = RETRY_AFTER_MAX - 1};
 
@@ -175,12 +176,28 @@ static void retry_after(char buf[RETRY_AFTER_MAX], unsigned seconds)
     buf[o.n] = '\0';
 }
 
-void xchg_own_unavailable(struct xchg *x, enum xchg_cause cause, const char *text)
+static void answer_later(struct xchg *x, unsigned status, enum xchg_cause cause, const char *text,
+                         uint64_t seconds)
 {
     char extra[RETRY_AFTER_MAX];
 
-    retry_after(extra, x->ws != NULL ? x->ws->ts->retry_after_s : 1);
-    xchg_own_answer(x, 503, cause, text, extra);
+    retry_after(extra, seconds);
+    xchg_own_answer(x, status, cause, text, extra);
+}
+
+void xchg_own_limited(struct xchg *x, enum xchg_cause cause, const char *text, uint64_t wait_us)
+{
+    if (x->service != NULL)
+        cell_add(&x->service->cells[x->w->id].limited, 1);
+    answer_later(x, 429, cause, text, wait_us / 1000000 + (wait_us % 1000000 != 0));
+}
+
+void xchg_own_unavailable(struct xchg *x, enum xchg_cause cause, const char *text)
+{
+    const struct table_service *ts = x->ws != NULL ? x->ws->ts : NULL;
+
+    /* How long a start takes tells nothing of how long others will take. */
+    answer_later(x, 503, cause, text, ts != NULL && ts->backends_n == 0 ? ts->retry_after_s : 1);
 }
 
 /* ---- what routes answer themselves ---- */

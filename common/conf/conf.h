@@ -74,6 +74,17 @@ struct conf_scale {
 
 enum conf_runtime { CONF_RUNTIME_AUTO, CONF_RUNTIME_DOCKER, CONF_RUNTIME_PROCESS };
 
+/* 0: no limit, unless it says otherwise. */
+struct conf_limits {
+    bool is_set; /* it stands in the file */
+    unsigned per_instance, in_flight;
+    unsigned queue;            /* 0: as many as may be in flight */
+    uint64_t queue_timeout_ms; /* 0: none waits */
+    unsigned hold;             /* 0: none is held */
+    uint64_t hold_timeout_ms;
+    unsigned rate, burst; /* burst 0: as many as in a second */
+};
+
 enum conf_rollout { CONF_ROLLOUT_AUTO, CONF_ROLLOUT_START_FIRST, CONF_ROLLOUT_STOP_FIRST };
 /* What a route does to the fields of a message, in this order: remove, set, add. */
 struct conf_edits {
@@ -184,6 +195,8 @@ struct conf_service {
     struct conf_health health;
     struct conf_scale scale;
     struct conf_balance balance;
+    unsigned eject_after; /* bad answers in a row; 0: never */
+    struct conf_limits limits;
     uint64_t drain_ms; /* longest wait for requests in flight before a stop */
     enum conf_rollout rollout;
     uint64_t ready_hold_ms;
@@ -209,7 +222,8 @@ struct conf {
     enum log_format log_format;
     enum log_level log_level;
     uint64_t client_header_timeout_ms, client_body_timeout_ms, keepalive_timeout_ms;
-    uint64_t client_min_rate; /* bytes a second; 0: any */
+    unsigned max_connections, client_connections; /* 0: any */
+    uint64_t client_min_rate;                     /* bytes a second; 0: any */
     struct cidr_list trusted_proxies;
     bool forwarded_header, request_id, bare_lf;
     char *access_log; /* "off", "stderr" or a path */

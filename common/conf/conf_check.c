@@ -22,6 +22,7 @@ static void check_no_instances(struct conf_reader *r, const struct conf_service 
         {"health", files && s->health.kind != CONF_HEALTH_NONE},
         {"scale", s->scale.max > 1},
         {"balance", files && s->balance.is_set},
+        {"limits", files && s->limits.is_set},
         {"depends_on", s->depends_on.n > 0},
         {"secrets", s->secrets.n > 0},
         {"networks", s->networks.n > 0},

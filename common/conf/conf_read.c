@@ -154,6 +154,7 @@ bool conf_read_SERVICES(struct conf_reader *r, const struct conf_row *row, const
         s->name = mem_strndup(p->key->text.p, p->key->text.n);
         s->line = p->key->line;
         s->scale.min = s->scale.max = 1;
+        set_defaults(r, SECTION_LIMITS, p->key, &s->limits);
         if (!conf_name_ok(p->key->text))
             CONF_BAD(
                 r, p->key,
@@ -222,4 +223,20 @@ bool conf_read_BALANCE(struct conf_reader *r, const struct conf_row *row, const 
         return conf_read_POLICY(r, row, n, &b->policy);
     conf_read_section(r, SECTION_BALANCE, n, b);
     return n->kind == YN_MAP && conf_balance_ok(r, n, b);
+}
+
+bool conf_read_LIMITS(struct conf_reader *r, const struct conf_row *row UNUSED,
+                      const struct ynode *n, void *dst)
+{
+    struct conf_limits *l = dst;
+
+    l->is_set = true;
+    conf_read_section(r, SECTION_LIMITS, n, l);
+    if (l->burst > 0 && l->rate == 0)
+        return CONF_BAD(r, n, "limits: 'burst' without 'rate'; add 'rate: N' or remove it");
+    if (l->queue > 0 && l->per_instance == 0 && l->in_flight == 0)
+        return CONF_BAD(r, n,
+                        "limits: 'queue' without a limit to wait for; add 'per_instance: N' or "
+                        "'in_flight: N', or remove it");
+    return n->kind == YN_MAP;
 }

@@ -79,6 +79,22 @@ bool slot_is_probed(const struct slot *s)
            (s->state == SLOT_STARTING || s->state == SLOT_READY || s->state == SLOT_UNHEALTHY);
 }
 
+bool slot_is_coming(const struct slot *s, const struct slot_env *env)
+{
+    if (!env->wanted || env->held || !env->may_start || s->fails >= SLOT_FAILS_HOPEFUL)
+        return false;
+    switch (s->state) {
+    case SLOT_READY:
+    case SLOT_WAITING:
+    case SLOT_HELD:
+        return false;
+    case SLOT_UNHEALTHY:
+        return env->may_replace;
+    default:
+        return true;
+    }
+}
+
 bool slot_is_replacing(const struct slot *s)
 {
     return s->cause == SLOT_SICK && s->state != SLOT_WAITING && s->state != SLOT_READY;

@@ -23,6 +23,7 @@ enum {
     SLOT_FLAP_MS = 10000,      /* an instance that was ready for less than this has flapped */
     SLOT_FLAPS_FREE = 20,      /* remembered flaps that are replaced at once; then back-off */
     SLOT_SICK_DRAIN_MS = 1000, /* it answers, if badly: its other requests may end well */
+    SLOT_FAILS_HOPEFUL = 2,    /* that many in a row, and nobody should wait for the next one */
     SLOT_HUNG_DRAIN_MS = 250,  /* it does not answer at all */
 };
 
@@ -146,6 +147,8 @@ void slot_adopt(struct slot *s, const struct inst *i, bool running, bool known_r
                 uint64_t now_ms);
 bool slot_is_free(const struct slot *s); /* nothing in it, nothing on its way */
 bool slot_is_probed(const struct slot *s);
+/* An instance is on its way into the slot and nothing is known to be in its way. */
+bool slot_is_coming(const struct slot *s, const struct slot_env *env);
 bool slot_is_replacing(
     const struct slot *s); /* a sick one is on its way out, or its successor on its way in */
 

@@ -82,6 +82,11 @@ bool http_method_idempotent(enum http_method m)
     return false;
 }
 
+bool http_method_safe(enum http_method m)
+{
+    return m == HTTP_GET || m == HTTP_HEAD || m == HTTP_OPTIONS || m == HTTP_TRACE;
+}
+
 static void head_init(struct http_head *h)
 {
     /* The field array is written before it is read: clearing it would cost more than the parsing.

@@ -127,5 +127,7 @@ bool http_head_persistent(const struct http_head *h);
 
 /* Safe to repeat when nothing was answered (RFC 9110 9.2.2). */
 bool http_method_idempotent(enum http_method m);
+/* Asks for nothing to be changed (RFC 9110 9.2.1). */
+bool http_method_safe(enum http_method m);
 
 #endif

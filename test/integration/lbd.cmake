@@ -31,3 +31,5 @@ lbctl_lbd_test(strictness ../bench/strictness 60 --check)
 lbctl_lbd_test(slow_clients slow_clients_test.py 300)
 # what users of other proxies reported (docs/field-cases.md)
 lbctl_lbd_test(lbd_field lbd_field_test.py 300)
+# places, queue, held requests, rates, ejection
+lbctl_lbd_test(lbd_limits lbd_limits_test.py 120)

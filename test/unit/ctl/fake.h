@@ -77,5 +77,6 @@ void fake_lb_close(void);
 void fake_lb_count(uint64_t n, uint64_t first_ms); /* n more counted requests, told by an event */
 unsigned fake_lb_backends(const char *service);
 bool fake_lb_has(const char *token);
+bool fake_lb_expects(const char *service); /* the table says that an instance is on its way */
 
 #endif

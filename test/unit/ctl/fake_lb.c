@@ -23,6 +23,11 @@ unsigned fake_lb_backends(const char *service)
     return (unsigned)json_array_size(json_object_get(service_of(service), "backends"));
 }
 
+bool fake_lb_expects(const char *service)
+{
+    return json_is_true(json_object_get(service_of(service), "expected"));
+}
+
 bool fake_lb_has(const char *token)
 {
     json_t *s, *b;

@@ -16,8 +16,37 @@ static void test_starts_in_order(void **state)
     live_webs(1);
     assert_int_equal(engine.creates, 2);
     live_run_for(100);
-    assert_int_equal(lb.tables, 2); /* empty, then one backend: nothing is pushed twice */
+    /* empty, then with a backend on its way, then with it: nothing is pushed twice */
+    assert_int_equal(lb.tables, 3);
     live_expect_state("ok");
+}
+
+static bool expects(void)
+{
+    return fake_lb_expects("web");
+}
+
+/* lbd holds requests while there is hope, and only then. */
+static void test_says_that_one_is_on_its_way(void **state)
+{
+    (void)state;
+    live_start();
+    UNTIL(expects, 2000);
+    live_webs(1);
+    assert_false(expects());
+    live_mark();
+    engine.warm_ms = 50; /* so that it takes a while */
+    fake_box("web", 0)->sick = true;
+    UNTIL(expects, 2000);
+    assert_int_equal(fake_lb_backends("web"), 0);
+    live_replaced(1);
+    assert_false(expects());
+    live_scale(2);
+    live_webs(2);
+    live_mark();
+    fake_box("web", 0)->sick = true;
+    live_replaced(2);
+    assert_false(expects()); /* the other one was there all along */
 }
 
 static void test_replaces_a_sick_one_twice(void **state)
@@ -193,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LIFE(test_starts_in_order),
+        LIFE(test_says_that_one_is_on_its_way),
         LIFE(test_replaces_a_sick_one_twice),
         LIFE(test_replaces_hung_and_killed),
         LIFE(test_lost_answers_make_no_duplicates),

@@ -247,6 +247,65 @@ static void test_slow_start(void **state UNUSED)
     table_unref(before);
 }
 
+static void test_limits(void **state UNUSED)
+{
+    static const struct {
+        const char *name, *limits;
+        struct table_limits want;
+    } limits[] = {
+        {"none", "{}", {.queue_ms = 5000, .hold_max = 256, .hold_ms = 10000}},
+        {"all",
+         "{\"per_instance\":5,\"in_flight\":7,\"queue\":9,\"queue_timeout_ms\":11,\"hold\":13,"
+         "\"hold_timeout_ms\":17}",
+         {5, 7, .queue_max = 9, .hold_max = 13, .queue_ms = 11, .hold_ms = 17}},
+        {"a queue for each place",
+         "{\"per_instance\":5}",
+         {5, 0, .queue_max = 10, .hold_max = 256, .queue_ms = 5000, .hold_ms = 10000}},
+        {"a queue for each place of the service",
+         "{\"per_instance\":5,\"in_flight\":7}",
+         {5, 7, .queue_max = 7, .hold_max = 256, .queue_ms = 5000, .hold_ms = 10000}},
+        {"rate",
+         "{\"rate\":10}",
+         {.queue_ms = 5000,
+          .hold_max = 256,
+          .hold_ms = 10000,
+          .has_rate = true,
+          .rate = {100000, 900000}}},
+        {"rate and burst",
+         "{\"rate\":10,\"burst\":3}",
+         {.queue_ms = 5000,
+          .hold_max = 256,
+          .hold_ms = 10000,
+          .has_rate = true,
+          .rate = {100000, 200000}}},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+        char text[800];
+        const struct table_limits *got, *want = &limits[i].want;
+        struct table *t;
+
+        (void)snprintf(
+            text, sizeof(text),
+            "{\"generation\":1,\"services\":[{\"name\":\"a\",\"routes\":[],\"limits\":%s,"
+            "\"backends\":[" BACKEND(0, "x", 1) "," BACKEND(1, "y", 2) "]}]}",
+            limits[i].limits);
+        t = must(text, NULL);
+        got = &t->services[0].limits;
+        ROW_EQ_U64(limits[i].name, got->per_backend, want->per_backend);
+        ROW_EQ_U64(limits[i].name, got->in_flight_max, want->in_flight_max);
+        ROW_EQ_U64(limits[i].name, got->queue_max, want->queue_max);
+        ROW_EQ_U64(limits[i].name, got->hold_max, want->hold_max);
+        ROW_EQ_U64(limits[i].name, got->queue_ms, want->queue_ms);
+        ROW_EQ_U64(limits[i].name, got->hold_ms, want->hold_ms);
+        ROW_EQ_U64(limits[i].name, got->has_rate, want->has_rate);
+        ROW_EQ_U64(limits[i].name, got->rate.step_us, want->rate.step_us);
+        ROW_EQ_U64(limits[i].name, got->rate.burst_us, want->rate.burst_us);
+        ROW_EQ_U64(limits[i].name, t->services[0].service->rates != NULL, want->has_rate);
+        table_unref(t);
+    }
+}
+
 static void test_page(void **state UNUSED)
 {
     struct table *t = must("{\"generation\":1,\"services\":[{\"name\":\"<b>&\\\"\",\"routes\":[],"
@@ -307,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_listener),      cmocka_unit_test(test_build),
         cmocka_unit_test(test_what_lives_on), cmocka_unit_test(test_plan),
         cmocka_unit_test(test_slow_start),    cmocka_unit_test(test_page),
+        cmocka_unit_test(test_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,6 +39,13 @@ static const struct {
      SERVICE("\"backends\":[],\"balance\":{\"policy\":\"hash\",\"slow_start_ms\":10}"), NULL},
     {"balance, with its place", SHAPE_SERVICE,
      SERVICE("\"backends\":[],\"balance\":{\"policy\":1}"), "balance: policy: must be a string"},
+    {"limits", SHAPE_SERVICE,
+     SERVICE("\"backends\":[],\"limits\":{\"per_instance\":5},\"expected\":true"), NULL},
+    {"limits: out of range", SHAPE_SERVICE,
+     SERVICE("\"backends\":[],\"limits\":{\"hold_timeout_ms\":3600001}"),
+     "limits: hold_timeout_ms: must be a whole number from 0 to 3600000"},
+    {"expected: a number", SHAPE_SERVICE, SERVICE("\"backends\":[],\"expected\":1"),
+     "expected: must be true or false"},
     {"list of strings with a number", SHAPE_SERVICE,
      SERVICE("\"backends\":[],\"count_ignore\":[\"/x\",2]"), "count_ignore: [1]: must be a string"},
 };

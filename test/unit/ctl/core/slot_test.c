@@ -17,13 +17,28 @@
  *   do ACT STATE                                                           one step, its act, the
  * state after it created R | next-created R | started R | stopped R                     R: ok
  * refused gone busy unknown drained | probe ok | probe bad | see S | see-next S S: nothing created
- * running exited adopt created | adopt running | adopt ready wake MS | replaced N expectations The
- * rule: fall 1, rise 1, start period 5 s. */
+ * running exited adopt created | adopt running | adopt ready wake MS | replaced N | coming |
+ * not-coming expectations The rule: fall 1, rise 1, start period 5 s. */
 static const struct {
     const char *name;
     const char *story;
 } rows[] = {
-    {"not wanted", "do none empty"},
+    {"not wanted", "do none empty;not-coming"},
+    {"on its way from the first moment to the last",
+     "want;coming;do create creating;coming;created ok;do start starting;coming;started ok;"
+     "probe bad;do none starting;coming;probe ok;do none ready;not-coming"},
+    {"on its way while it is replaced",
+     "BIRTH;probe bad;do none unhealthy;not-coming;may replace;coming;do drain draining;coming;"
+     "do create-next draining;next-created ok;drained;do stop stopping;coming;stopped ok;"
+     "do remove empty;coming;do start starting;started ok;coming"},
+    {"not on its way: what it needs is missing",
+     "want;may-not start;not-coming;do none waiting;not-coming;may start;do create creating;"
+     "coming"},
+    {"not on its way: it leaves for good",
+     "BIRTH;unwant;may leave;do drain draining;not-coming;drained;do stop stopping;not-coming"},
+    {"nobody waits for what failed twice",
+     "want;do create creating;created refused;do none waiting;not-coming;do create creating;"
+     "coming;created refused;do none waiting;t 1000;do create creating;not-coming"},
     {"birth", "want;do create creating;do none creating;created ok;do start starting;do none "
               "starting;started ok;"
               "do none starting;probe ok;do none ready;do none ready"},
@@ -154,6 +169,9 @@ static const struct {
     {"adopted, never started", "adopt created;want;do start starting"},
     {"adopted, not wanted", "adopt ready;may leave;do drain draining;drained;do stop stopping"},
     {"adopted, never started, not wanted", "adopt created;do remove empty"},
+    {"held: nothing is on its way into the slot",
+     "BIRTH;hold;not-coming;do drain draining;not-coming;do none draining;drained;do none held;"
+     "not-coming"},
     {"held: drained, left running, not replaced; released: probed again",
      "BIRTH;hold;do drain draining;do none draining;drained;do none held;do none held;unhold;"
      "do none starting;do none starting;probe ok;do none ready;replaced 0"},
@@ -292,6 +310,12 @@ static void story_number(struct run *r, const char *what, const char *word)
         fail_msg("%s: replaced %u times, want %u", r->name, r->s.replaced, (unsigned)n);
 }
 
+static void story_coming(const struct run *r, const char *sentence, bool want)
+{
+    if (slot_is_coming(&r->s, &r->env) != want)
+        fail_msg("%s: want %s in state %s", r->name, sentence, slot_state_name(r->s.state));
+}
+
 static void sentence(struct run *r, const char *text)
 {
     char buf[128], *save = buf, *w;
@@ -316,6 +340,8 @@ static void sentence(struct run *r, const char *text)
     else if (strcmp(w, "t") == 0 || strcmp(w, "wake") == 0 || strcmp(w, "replaced") == 0 ||
              strcmp(w, "fails") == 0)
         story_number(r, w, strsep(&save, " "));
+    else if (strcmp(w, "coming") == 0 || strcmp(w, "not-coming") == 0)
+        story_coming(r, text, w[0] == 'c');
     else if (strcmp(w, "outdated") == 0)
         r->s.cur.outdated = true;
     else if (strcmp(w, "hold") == 0 || strcmp(w, "hold-stop") == 0)
