@@ -5,7 +5,7 @@
  *   -c N  connections (1)
  *   -n N  that many requests one after another on each connection's turn, as fast as they go
  *   -r N  or N requests a second,
- *   -d S  for S seconds (1)
+ *   -d S  for S seconds (1), or as many as -n says
  *   -i 1  or one request on each connection, 64 at a time, then "idle", then wait for the end of
  * stdin -x 1  a new connection for each request -s A  source address, 127.0.0.1 (a new port range
  * for more than 28 000 connections) -H L  header line; may be repeated Prints one line: requests,
@@ -306,7 +306,7 @@ static bool options(int argc, char **argv)
     load.head_n =
         (size_t)snprintf(load.head, sizeof(load.head), "GET %s HTTP/1.1\r\nHost: bench\r\n%s%s\r\n",
                          argv[i + 1], headers, load.close_each ? "Connection: close\r\n" : "");
-    if (load.rate > 0)
+    if (load.rate > 0 && load.requests == 0)
         load.requests = load.rate * load.seconds;
     if (load.idle)
         load.requests = load.conns;
