@@ -72,7 +72,7 @@ bool sticky_key(const char *path, unsigned char ret[STICKY_KEY], struct err *e)
 void sticky_token(const unsigned char key[STICKY_KEY], const char *service, const char *instance,
                   char ret[STICKY_TOKEN])
 {
-    unsigned char mac[SHA256_SIZE];
+    unsigned char mac[HMAC_SIZE];
     struct hmac h;
 
     hmac_init(&h, key, STICKY_KEY);

@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034 # used by the scripts that source this file
 PACKAGES_DEPLOY=(
     gcc libc6-dev cmake ninja-build pkg-config
-    libevent-dev libcurl4-openssl-dev libjansson-dev libpq-dev libyaml-dev
+    libevent-dev libcurl4-openssl-dev libjansson-dev libpq-dev libyaml-dev libmd-dev
     curl ca-certificates jq iproute2 procps util-linux mmdebstrap
 )
 # What test/run needs beside those.

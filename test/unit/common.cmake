@@ -1,5 +1,5 @@
 lbctl_unit_test(common/base/str_test.c common_base)
-lbctl_unit_test(common/base/sha256_test.c common_base)
+lbctl_unit_test(common/base/hmac_test.c common_hmac)
 lbctl_unit_test(common/base/cidr_test.c common_base)
 lbctl_unit_test(common/base/buf_test.c common_base)
 lbctl_unit_test(common/base/file_test.c common_base)
