@@ -3,8 +3,10 @@
 import os
 import resource
 import select
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -691,6 +693,62 @@ class OutOfDescriptors(unittest.TestCase):
         self.assertEqual(code, 0)
         self.assertEqual(len(statuses), 400)
         self.assertIn(200, statuses)
+
+
+class Log(Waiting):
+    """Each of these ends has its own code in the access log."""
+
+    @classmethod
+    def setUpClass(cls):
+        port = free_port()
+        cls.dir = tempfile.mkdtemp(prefix="lbd-limits-", dir="/tmp")
+        cls.path = os.path.join(cls.dir, "access.log")
+        cls.lbd = Lbd(workers=1, port=port, directory=cls.dir,
+                      conf=NO_TRUST + "access_log: %s\nclient_connections: 20\n" % cls.path + CONF % port)
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            super().tearDownClass()
+        finally:
+            shutil.rmtree(cls.dir)
+
+    def logged(self, name, code, cause, status):
+        def line():
+            with open(self.path, encoding="latin-1") as f:
+                return [x for x in f if '/api/v1/%s HTTP' % name in x]
+
+        row = until("a line for " + name, line)[-1].split('"')[2].split()
+        self.assertEqual((row[0], row[4], row[5]), (status, code, cause))
+
+    def test_codes(self):
+        g = self.gate(per_instance=1, queue=1, queue_timeout_ms=400)
+        first = self.send("first")
+        self.at_backend(g, 1)
+        waits = self.send("waits")
+        self.waiting(1)
+        self.assertEqual(self.lbd.get("/api/v1/full").status, 503)
+        self.logged("full", "RQ", "queue-full", "503")
+        self.assertEqual(waits.answer().status, 503)
+        self.logged("waits", "sW", "queue-timeout", "503")
+        gone = self.send("gone")
+        self.waiting(1)
+        gone.close()
+        self.logged("gone", "CW", "client-gone", "0")
+        g.release()
+        self.assertEqual(first.answer().status, 200)
+        self.lbd.push([], expected=True, limits={"hold_timeout_ms": 100})
+        self.assertEqual(self.lbd.get("/api/v1/held").status, 503)
+        self.logged("held", "sW", "hold-timeout", "503")
+        self.lbd.push([self.backend()], limits={"rate": 1, "burst": 1})
+        until("429", lambda: self.lbd.get("/api/v1/fast").status == 429)
+        self.logged("fast", "LR", "rate-limit", "429")
+        self.lbd.push([self.backend()])
+        clients = [self.client() for _ in range(21)]
+        until("accepted", lambda: self.lbd.stats()["connections"] >= 21)
+        clients[-1].send(b"GET /api/v1/crowd HTTP/1.1\r\nHost: t\r\n\r\n")
+        self.assertEqual(clients[-1].answer().status, 429)
+        self.logged("crowd", "LR", "client-limit", "429")
 
 
 class Stop(unittest.TestCase):
