@@ -325,7 +325,10 @@ static void on_client_expired(struct sock *s) /* clock; worker */
         xchg_head_late(c->x);
         break;
     case FRONT_BUSY:
-        xchg_client_late(c->x);
+        if (xchg_wants_look(c->x))
+            look_at_client(c);
+        else
+            xchg_client_late(c->x);
         break;
     default:
         client_close(c);

@@ -15,6 +15,7 @@ enum {
     FRONT_LINGER_MS = 5000, /* reading on after a last answer, so that it is not lost in a reset */
     FRONT_FIN_MS =
         5000, /* a client that has closed its sending side is taken for gone after this */
+    FRONT_LOOK_MS = 1000, /* a client whose answer takes longer is looked at: is it still there? */
 };
 
 enum front_phase { FRONT_PROXY, FRONT_IDLE, FRONT_HEAD, FRONT_BUSY, FRONT_LINGER };

@@ -61,6 +61,7 @@ struct xchg {
     bool close;     /* the client's connection ends with this exchange */
     bool relayed;   /* a final head has begun to go to the client */
     unsigned attempts, interims;
+    bool looks;         /* the client's clock only asks whether it is still there */
     uint64_t clocked_n; /* of the client's bytes, when its clock began */
     uint32_t answer_at; /* where the answer's head begins in u->s.in */
     struct flow up, down;

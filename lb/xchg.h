@@ -38,6 +38,7 @@ enum xchg_end xchg_run(struct xchg *x);
 bool xchg_has_request(const struct xchg *x); /* all of the request has come */
 void xchg_client_gone(struct xchg *x);
 void xchg_client_late(struct xchg *x);
+bool xchg_wants_look(struct xchg *x); /* the client's clock did not mean that it is late */
 
 void xchg_upstream_event(struct xchg *x);
 void xchg_upstream_expired(struct xchg *x);

@@ -25,6 +25,19 @@ static void client_clock(struct xchg *x, uint64_t now)
     sock_clock(&x->c->s, now + x->w->shared->clocks.body_ms);
 }
 
+/* Nobody waits for the client, but it may have reset its connection right behind its request (see
+ * sock_read()): a look after a while costs less than one at each request. */
+static bool look_first(struct xchg *x, uint64_t now, uint64_t before)
+{
+    struct sock *c = &x->c->s;
+
+    if (!x->looks && c->unsure && now + FRONT_LOOK_MS < before) {
+        x->looks = true;
+        sock_clock(c, now + FRONT_LOOK_MS);
+    }
+    return x->looks;
+}
+
 /* Whom are we waiting for? Each side has its own clock, which begins anew when bytes move. */
 void xchg_clock_set(struct xchg *x)
 {
@@ -36,7 +49,13 @@ void xchg_clock_set(struct xchg *x)
     bool moved = x->up.moved || x->down.moved;
 
     x->up.moved = x->down.moved = false;
+    if (x->looks && (client || x->state == XS_TUNNEL || xchg_client_fin(x))) {
+        x->looks = false;
+        sock_clock(c, 0);
+    }
     if (x->state == XS_WAIT) {
+        if (look_first(x, now, x->wait_until_ms))
+            return;
         if (c->deadline_ms != x->wait_until_ms)
             sock_clock(c, x->wait_until_ms);
         return;
@@ -54,7 +73,7 @@ void xchg_clock_set(struct xchg *x)
         sock_clock(c, now + FRONT_FIN_MS);
     else if (client && (c->deadline_ms == 0 || (moved && client_progressed(x))))
         client_clock(x, now);
-    else if (!client && !xchg_client_fin(x))
+    else if (!client && !xchg_client_fin(x) && !look_first(x, now, UINT64_MAX))
         sock_clock(c, 0);
     if (x->u == NULL)
         return;
@@ -66,4 +85,13 @@ void xchg_clock_set(struct xchg *x)
     } else if (moved || x->u->s.deadline_ms == 0) {
         sock_clock(&x->u->s, now + (x->relayed ? x->ws->ts->stall_ms : x->ws->ts->response_ms));
     }
+}
+
+bool xchg_wants_look(struct xchg *x)
+{
+    bool looks = x->looks;
+
+    if (looks)
+        x->looks = x->c->s.unsure = false;
+    return looks;
 }

@@ -107,6 +107,20 @@ class Resets(Case):
         self.client_resets(b"POST /api/v1/x HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
                            lambda p, n: [p.head(), p.rest()])
 
+    def test_client_behind_its_whole_request(self):
+        self.client_resets(GET, lambda p, n: [p.head(), p.rest()])
+
+    def test_client_behind_its_whole_body(self):
+        self.client_resets(b"POST /api/v1/x HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nbody",
+                           lambda p, n: [p.head(), p.rest()])
+
+    def test_a_client_that_is_there_is_only_looked_at(self):
+        self.only(fn=lambda r: time.sleep(1.5) or b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        c = self.client()
+        for _ in range(2):
+            c.send(GET)
+            self.assertEqual(c.answer().body, b"ok")
+
     def test_client_in_a_tunnel(self):
         def serve(p, n):
             p.head()
