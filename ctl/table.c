@@ -165,6 +165,7 @@ static void set_upstream(json_t *o, const struct conf_service *cs)
         {"keepalive_idle_ms", cs->keepalive_idle_ms},
         {"keepalive_time_ms", cs->keepalive_time_ms},
         {"keepalive_requests", cs->keepalive_requests},
+        {"send_proxy", cs->send_proxy},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
