@@ -80,7 +80,8 @@ void http_edits_add(struct http_out *o, const struct http_edits *e)
 }
 
 /* A field of our own goes out unless the route says otherwise. */
-#define WRITES(e, literal) (!http_edits_drop((e), (struct sv){(literal), sizeof(literal) - 1}))
+#define WRITES(e, literal)                                                                         \
+    ((e) == NULL || !http_edits_drop((e), (struct sv){(literal), sizeof(literal) - 1}))
 
 static const struct http_field *find(const struct http_head *h, enum http_field_id id)
 {
