@@ -207,6 +207,8 @@ static json_t *build_service(const struct service *s)
     if (s->c->balance.is_set)
         (void)json_object_set_new(o, "balance", build_balance(&s->c->balance));
     (void)json_object_set_new(o, "eject_after", json_integer((json_int_t)s->c->eject_after));
+    if (s->c->pass_trailers)
+        (void)json_object_set_new(o, "pass_trailers", json_true());
     set_pages(o, s->c);
     if (s->c->maintenance)
         set_maintenance(o, s->c);

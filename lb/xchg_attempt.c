@@ -130,6 +130,7 @@ static bool compose_request(struct xchg *x)
     const struct client *c = x->c;
     struct http_peer peer = {.address = {c->peer, c->peer_n},
                              .trusted = c->trusted,
+                             .trailers = xchg_passes_trailers(x),
                              .forwarded = x->w->shared->forwarded_header,
                              .request_id = {x->id, x->id_n}};
     struct http_out o = {.p = x->w->scratch, .cap = WORKER_LARGE};
@@ -268,7 +269,7 @@ void xchg_attempt_lost(struct xchg *x, enum xchg_cause cause, const char *detail
     }
     if (x->service != NULL)
         cell_add(&x->service->cells[x->w->id].retries, 1);
-    flow_fini(&x->up);
+    flow_give_up(&x->up);
     x->fresh = x->up.sent || v == RETRY_FRESH;
     if (v == RETRY_FRESH) {
         if (x->u != NULL)

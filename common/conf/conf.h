@@ -206,6 +206,7 @@ struct conf_service {
     uint64_t max_body;         /* 0: any */
     uint64_t keepalive_idle_ms, keepalive_time_ms;
     unsigned keepalive_requests;
+    bool pass_trailers;
     unsigned send_proxy; /* version of the PROXY header; 0: none */
 };
 
