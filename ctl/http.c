@@ -508,6 +508,7 @@ static bool set_request(struct http_call *c, const struct http_ask *ask)
     }
     curl_easy_setopt(e, CURLOPT_REQUEST_TARGET, ask->target);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "lbctl");
+    curl_easy_setopt(e, CURLOPT_HAPROXYPROTOCOL, ask->proxy_header ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, ask->json != NULL ? c->http->head_json : c->http->head);
     if (ask->host_field != NULL) {
         if (!make_own_head(c, ask->host_field))

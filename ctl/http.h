@@ -65,6 +65,7 @@ struct http_ask {
     uint16_t port;
     const char *host_field; /* value of Host; NULL: the address. Not together with json */
     const char *target;     /* origin form, encoded: "/a/b?c=d" */
+    bool proxy_header;      /* begin with a PROXY header, version 1, of this connection */
     const char *json;       /* request body; NULL: none */
     uint64_t timeout_ms;    /* the whole call; for streams only until the head is there */
     size_t answer_max;

@@ -115,6 +115,7 @@ void probe_start(struct probe_pool *pool, uint64_t tag, const struct conf_health
                                .port = port,
                                .host_field = h->kind == CONF_HEALTH_TCP ? NULL : h->host,
                                .target = h->path,
+                               .proxy_header = h->proxy_header,
                                .timeout_ms = h->timeout_ms,
                                .answer_max = PROBE_BODY_MAX,
                                .mode = HTTP_BODY_DROP,

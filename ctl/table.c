@@ -165,6 +165,7 @@ static void set_upstream(json_t *o, const struct conf_service *cs)
         {"keepalive_idle_ms", cs->keepalive_idle_ms},
         {"keepalive_time_ms", cs->keepalive_time_ms},
         {"keepalive_requests", cs->keepalive_requests},
+        {"send_proxy", cs->send_proxy},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
@@ -206,6 +207,8 @@ static json_t *build_service(const struct service *s)
     if (s->c->balance.is_set)
         (void)json_object_set_new(o, "balance", build_balance(&s->c->balance));
     (void)json_object_set_new(o, "eject_after", json_integer((json_int_t)s->c->eject_after));
+    if (s->c->pass_trailers)
+        (void)json_object_set_new(o, "pass_trailers", json_true());
     set_pages(o, s->c);
     if (s->c->maintenance)
         set_maintenance(o, s->c);

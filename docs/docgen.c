@@ -61,6 +61,7 @@ static const struct {
     {"REDIRECT", "section or URL"},
     {"GOAL", "URL or path"},
     {"RESPOND", "section"},
+    {"SEND_PROXY", "word"},
     {"PORT", "port"},
     {"PORT_RANGE", "FIRST-LAST"},
     {"ADDRESS", "IP address"},

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lb/core/http_trailer.h"
 #include "lb/worker.h"
 
 /* Reads in one pump before others get their turn. */
@@ -32,7 +33,20 @@ void flow_head(struct flow *f, const char *head, size_t n)
     f->sent = false;
 }
 
+void flow_pass_trailers(struct flow *f)
+{
+    f->chunk.keep = f->in == HTTP_CHUNKED && f->out == HTTP_CHUNKED;
+}
+
 void flow_fini(struct flow *f)
+{
+    flow_give_up(f);
+    if (f->tail != NULL)
+        worker_buffer_give(f->src->w, f->tail, WORKER_SMALL);
+    f->tail = f->chunk.trailer = NULL;
+}
+
+void flow_give_up(struct flow *f)
 {
     if (f->head_copy != NULL)
         worker_buffer_give(f->src->w, f->head_copy, WORKER_LARGE);
@@ -42,12 +56,39 @@ void flow_fini(struct flow *f)
 
 void flow_rewind(struct flow *f, struct sock *dst)
 {
-    flow_fini(f);
+    flow_give_up(f);
     f->dst = dst;
     f->pay_at = f->keep_at;
     f->body_n = 0;
-    f->pre_n = f->post_n = 0;
+    f->pre_n = 0;
+    f->post_n = 0;
     f->last = f->in == HTTP_NO_BODY;
+}
+
+/* The end of a body around its trailer section: CRLF, the last chunk, the fields, CRLF. */
+static const char tail_start[] = "\r\n0\r\n";
+enum { TAIL_START = sizeof(tail_start) - 1 };
+_Static_assert(TAIL_START + HTTP_TRAILER_ROOM + 2 <= WORKER_SMALL, "a tail fits its buffer");
+
+/* A trailer section begins. Without room for it it is dropped, as it may be anywhere. */
+static void make_tail(struct flow *f)
+{
+    f->tail = worker_buffer_take(f->src->w, WORKER_SMALL);
+    f->chunk.keep = f->tail != NULL;
+    if (f->tail != NULL)
+        f->chunk.trailer = f->tail + TAIL_START;
+}
+
+static void commit_tail(struct flow *f)
+{
+    size_t skip = f->body_n > 0 ? 0 : 2, n; /* the CRLF is that of the last chunk's data */
+
+    f->chunk.trailer_n = (uint16_t)http_trailer_filter(f->chunk.trailer, f->chunk.trailer_n);
+    n = TAIL_START + (size_t)f->chunk.trailer_n;
+    memcpy(f->tail, tail_start, TAIL_START);
+    memcpy(f->tail + n, "\r\n", 2);
+    f->post = f->tail + skip;
+    f->post_n = (uint16_t)(n + 2 - skip);
 }
 
 static bool decode_chunks(struct flow *f)
@@ -66,8 +107,11 @@ static bool decode_chunks(struct flow *f)
             f->in_done = true;
             return true;
         }
-        if (n == 0)
+        if (n == 0) {
+            if (f->chunk.keep && f->chunk.trailer == NULL && s->in_at < s->in_end)
+                make_tail(f);
             continue;
+        }
         if (f->pay_at == f->pay_end && (!f->keep || f->pay_at == f->keep_at)) {
             f->pay_at = f->pay_end = s->in_at; /* nothing before it: no need to move it up */
             if (f->keep)
@@ -118,7 +162,9 @@ static void commit(struct flow *f)
             f->pre_at = 0;
             f->pre_n = (uint8_t)http_chunk_line(f->pre, f->body_n);
         }
-        if (f->in_done) {
+        if (f->in_done && f->tail != NULL) {
+            commit_tail(f);
+        } else if (f->in_done) {
             f->post = f->body_n > 0 ? "\r\n0\r\n\r\n" : "0\r\n\r\n";
             f->post_n = f->body_n > 0 ? 7 : 5;
         } else if (f->body_n > 0) {
@@ -151,7 +197,7 @@ static void advance(struct flow *f, size_t n)
     f->body_n -= (uint32_t)k;
     k = take(&n, f->post_n);
     f->post += k;
-    f->post_n = (uint8_t)(f->post_n - k);
+    f->post_n = (uint16_t)(f->post_n - k);
 }
 
 /* The head is borrowed: what the socket did not take of it is copied. */
@@ -189,7 +235,7 @@ static enum sock_result write_out(struct flow *f)
         f->sent = f->moved = true;
     }
     if (f->head_n == 0 && f->head_copy != NULL)
-        flow_fini(f);
+        flow_give_up(f);
     return r;
 }
 

@@ -43,7 +43,9 @@ struct flow {
     char *head_copy; /* what a socket did not take of it; of the worker's large buffers */
     const char *post;
     uint32_t head_n, body_n;
-    uint8_t pre_at, pre_n, post_n;
+    char *tail; /* a trailer section, between what ends a body; of the worker's small buffers */
+    uint16_t post_n;
+    uint8_t pre_at, pre_n;
     char pre[HTTP_CHUNK_LINE_MAX];
 };
 
@@ -55,6 +57,10 @@ void flow_init(struct flow *f, struct sock *src, struct sock *dst, enum http_fra
 void flow_head(struct flow *f, const char *head, size_t n);
 /* To send everything once more, to another dst. Only while f->keep. */
 void flow_rewind(struct flow *f, struct sock *dst);
+/* Pass trailer fields on, from a chunked message to a chunked one. Before the first flow_pump(). */
+void flow_pass_trailers(struct flow *f);
+/* What is left of an attempt to send can go; flow_rewind() may follow. */
+void flow_give_up(struct flow *f);
 enum flow_result flow_pump(struct flow *f);
 void flow_fini(struct flow *f); /* idempotent on a zeroed or finished flow */
 

@@ -10,6 +10,7 @@
 #include "lb/core/proxy_in.h"
 #include "lb/core/rate.h"
 #include "lb/link.h"
+#include "lb/upstream.h"
 #include "lb/xchg.h"
 
 enum { ACCEPTS_MAX = 64, REQUESTS_PER_TURN = 16, DISCARDS_PER_TURN = 16 };
@@ -26,11 +27,12 @@ static void free_client(struct worker *w, struct grave *g)
 }
 
 /* The client is `a`: is it to be believed, and what is it called? */
-static void describe_peer(struct client *c, const struct cidr_addr *a)
+static void describe_peer(struct client *c, const struct cidr_addr *a, uint16_t port)
 {
     c->peer_n = (uint8_t)cidr_addr_format(a, c->peer, sizeof(c->peer));
     c->trusted = cidr_list_has(&c->s.w->shared->trusted, a);
     c->addr = *a;
+    c->port = port;
 }
 
 static void leave_crowd(struct client *c)
@@ -68,6 +70,8 @@ static void client_close(struct client *c)
         c->x = NULL;
     }
     leave_crowd(c);
+    if (c->kept != NULL)
+        upstream_close(c->kept);
     sock_close(&c->s);
     list_unlink(&c->node);
     list_unlink(&c->again.node);
@@ -113,7 +117,7 @@ static bool step_proxy(struct client *c)
     case HTTP_DONE:
         s->in_at += (uint32_t)len;
         if (in.has_client) {
-            describe_peer(c, &in.client);
+            describe_peer(c, &in.client, in.port);
             if (!join_crowd(c)) {
                 client_reset(c);
                 return false;
@@ -339,7 +343,7 @@ static void on_client_expired(struct sock *s) /* clock; worker */
 
 /* ---- accepting ---- */
 
-static struct cidr_addr address_of(const struct sockaddr_storage *sa)
+struct cidr_addr front_address(const struct sockaddr_storage *sa, uint16_t *ret_port)
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)sa;
     const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)sa;
@@ -348,9 +352,11 @@ static struct cidr_addr address_of(const struct sockaddr_storage *sa)
 
     if (sa->ss_family == AF_INET6) {
         memcpy(a.b, v6->sin6_addr.s6_addr, sizeof(a.b));
+        *ret_port = ntohs(v6->sin6_port);
         return a;
     }
     memcpy(b, &v4->sin_addr, sizeof(b));
+    *ret_port = ntohs(v4->sin_port);
     return cidr_addr_v4(b);
 }
 
@@ -358,7 +364,8 @@ static void client_new(struct listener *l, int fd, const struct sockaddr_storage
 {
     struct worker *w = l->w;
     struct client *c = slab_take(&w->clients);
-    struct cidr_addr peer = address_of(sa);
+    uint16_t port;
+    struct cidr_addr peer = front_address(sa, &port);
 
     if (c == NULL) {
         close(fd);
@@ -374,7 +381,7 @@ static void client_new(struct listener *l, int fd, const struct sockaddr_storage
         return;
     }
     c->crowd_way = CROWD_UNCOUNTED;
-    describe_peer(c, &peer);
+    describe_peer(c, &peer, port);
     c->phase = l->proxy && c->trusted ? FRONT_PROXY : FRONT_IDLE;
     list_push_back(&w->client_list, &c->node);
     atomic_fetch_add_explicit(&w->shared->clients, 1, memory_order_relaxed);

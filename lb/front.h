@@ -9,6 +9,7 @@
 
 /* Client connections of a worker: accepting, request heads, one exchange after the other, the end.
  */
+struct upstream;
 struct xchg;
 
 enum {
@@ -27,10 +28,12 @@ struct client {
     struct list node; /* in worker->client_list */
     struct sock s;
     enum front_phase phase;
-    struct xchg *x;  /* FRONT_HEAD, FRONT_BUSY */
-    uint32_t msg_at; /* where the current request begins in s.in */
-    bool crowded;    /* it has too many connections: the next request is answered 429 */
-    bool trusted;    /* the peer's X-Forwarded-* fields are believed */
+    struct xchg *x;        /* FRONT_HEAD, FRONT_BUSY */
+    uint32_t msg_at;       /* where the current request begins in s.in */
+    struct upstream *kept; /* a connection to a backend for this client alone; see upstream.h */
+    bool crowded;          /* it has too many connections: the next request is answered 429 */
+    bool trusted;          /* the peer's X-Forwarded-* fields are believed */
+    uint16_t port;         /* of the client's side of the connection */
     uint8_t peer_n;
     uint32_t crowd_way; /* of crowd_leave() */
     struct cidr_addr addr;
@@ -42,6 +45,8 @@ void front_on_listener(evutil_socket_t fd, short what,
                        void *arg);        /* event_callback_fn; arg: struct listener */
 void front_accept_last(struct worker *w); /* what waits in the backlogs, before they are closed */
 void front_stop_all(struct worker *w, bool now);
+
+struct cidr_addr front_address(const struct sockaddr_storage *sa, uint16_t *ret_port);
 
 /* Go on with a connection as far as it gets. */
 void front_run(struct client *c);

@@ -250,6 +250,8 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
     ts->keep_idle_ms = (uint32_t)proto_uint(spec, "keepalive_idle_ms", KEEP_IDLE_MS);
     ts->keep_time_ms = (uint32_t)proto_uint(spec, "keepalive_time_ms", KEEP_TIME_MS);
     ts->keep_requests = (uint32_t)proto_uint(spec, "keepalive_requests", KEEP_REQUESTS);
+    ts->pass_trailers = proto_bool(spec, "pass_trailers", false);
+    ts->send_proxy = (unsigned)proto_uint(spec, "send_proxy", 0);
     ts->tunnel_ms = (uint32_t)proto_uint(spec, "tunnel_timeout_ms", TUNNEL_MS);
     ts->dir = proto_str(spec, "static", NULL);
     if (ts->dir != NULL && (ts->dir[0] != '/' || json_array_size(backends) > 0))

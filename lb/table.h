@@ -122,7 +122,9 @@ struct table_service {
     unsigned eject_after; /* bad answers in a row; 0: never */
     bool expected;        /* no backend yet, but one is on its way */
     bool fail_open;       /* the backends are not ready: all of them are used */
-    const char *dir;      /* lbd answers from this directory itself; NULL: the backends answer */
+    bool pass_trailers;
+    unsigned send_proxy; /* version of the PROXY header; 0: none */
+    const char *dir;     /* lbd answers from this directory itself; NULL: the backends answer */
     struct table_page *pages; /* for lbd's own answers */
     size_t pages_n;
     bool maintenance;

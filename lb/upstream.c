@@ -54,6 +54,9 @@ void pool_configure(struct pool *p, const struct table_service *ts)
     p->idle_ms = ts->keep_idle_ms;
     p->time_ms = ts->keep_time_ms;
     p->requests_max = ts->keep_requests;
+    if (p->proxy != ts->send_proxy)
+        (void)pool_drop_idle(p); /* they began otherwise */
+    p->proxy = ts->send_proxy;
 }
 
 void pool_set_departed(struct pool *p)
@@ -221,6 +224,9 @@ void upstream_close(struct upstream *u)
         u->pool->idle_n--;
     }
     u->x = NULL;
+    if (u->owner != NULL && u->owner->kept == u)
+        u->owner->kept = NULL;
+    u->owner = NULL;
     pool_unref(u->pool);
     u->pool = NULL;
     worker_bury(w, &u->grave, free_upstream);
@@ -274,6 +280,29 @@ static bool looks_alive(const struct upstream *u)
            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+static void leave_idle(struct upstream *u)
+{
+    list_unlink(&u->node);
+    u->pool->idle_n--;
+    u->reused = true;
+}
+
+/* What this client has kept for itself. */
+static struct upstream *take_kept(struct pool *p, struct client *c, bool look)
+{
+    struct upstream *u = c->kept;
+
+    if (u == NULL)
+        return NULL;
+    if (u->pool != p || (look && !looks_alive(u))) {
+        upstream_close(u);
+        return NULL;
+    }
+    c->kept = NULL;
+    leave_idle(u);
+    return u;
+}
+
 static struct upstream *take_idle(struct pool *p, bool look)
 {
     while (!list_empty(&p->idle)) {
@@ -283,9 +312,7 @@ static struct upstream *take_idle(struct pool *p, bool look)
             upstream_close(u);
             continue;
         }
-        list_unlink(&u->node);
-        p->idle_n--;
-        u->reused = true;
+        leave_idle(u);
         return u;
     }
     return NULL;
@@ -318,6 +345,7 @@ static struct upstream *open_new(struct pool *p, bool *ret_refused)
     u->proven =
         w->diag < 0 || atomic_load_explicit(&p->backend->listener, memory_order_relaxed) == 0;
     u->x = NULL;
+    u->owner = NULL;
     if (!sock_open(&u->s, w, fd, on_upstream_event, u, on_upstream_expired)) {
         slab_give(&w->upstreams, u);
         return NULL;
@@ -326,14 +354,19 @@ static struct upstream *open_new(struct pool *p, bool *ret_refused)
     return u;
 }
 
-struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look,
-                               bool *ret_refused)
+struct upstream *upstream_take(struct pool *p, struct xchg *x, struct client *c, bool fresh,
+                               bool look, bool *ret_refused)
 {
-    struct upstream *u = fresh ? NULL : take_idle(p, look);
+    struct upstream *u = NULL;
 
     *ret_refused = false;
-    if (u == NULL)
+    if (!fresh)
+        u = p->proxy == 0 ? take_idle(p, look) : take_kept(p, c, look);
+    if (u == NULL) {
         u = open_new(p, ret_refused);
+        if (u != NULL && p->proxy != 0)
+            u->owner = c;
+    }
     if (u != NULL) {
         sock_clock(&u->s, 0); /* the idle time ends here, or it would cut the request */
         u->x = x;
@@ -379,10 +412,13 @@ void upstream_give(struct upstream *u, bool reusable)
     u->x = NULL;
     if (!reusable || p->departed || p->w->stopping || p->idle_n >= UPSTREAM_IDLE_MAX ||
         p->idle_ms == 0 || is_old(u, now) || u->s.fin || u->s.eof || u->s.dead || u->s.w_dead ||
-        u->s.in_at != u->s.in_end || (u->s.rd && !looks_alive(u))) {
+        u->s.in_at != u->s.in_end || (u->s.rd && !looks_alive(u)) ||
+        (u->owner != NULL) != (p->proxy != 0) || (u->owner != NULL && u->owner->kept != NULL)) {
         upstream_close(u);
         return;
     }
+    if (u->owner != NULL)
+        u->owner->kept = u;
     u->s.rd = u->s.unsure = false;
     sock_drop_buffer(&u->s);
     list_push_front(&p->idle, &u->node);

@@ -8,7 +8,11 @@
 #include "lb/worker.h"
 
 /* Connections of one worker to backends, and their pools: one for each backend, LIFO, so that the
- * connections in use are the warm ones and the rest age out. */
+ * connections in use are the warm ones and the rest age out.
+ *
+ * A connection that began with a PROXY header speaks for one client. It waits in its pool like the
+ * others, but for that client's next request only, and ends with the client's connection. */
+struct client;
 struct xchg;
 
 enum {
@@ -22,6 +26,7 @@ struct pool {
     unsigned refs;
     bool departed; /* not in the table: nothing new goes to it, nothing is kept open */
     uint32_t idle_ms, time_ms, requests_max; /* as in struct table_service */
+    unsigned proxy; /* version of the PROXY header that connections begin with; 0: none */
     unsigned idle_n;
     struct list idle;   /* of upstreams, the last used first */
     uint64_t hinted_ms; /* when the main thread was last told of a fault */
@@ -31,9 +36,10 @@ struct upstream {
     uint32_t magic;
     struct grave grave; /* first after magic: see worker_bury() */
     struct sock s;
-    struct pool *pool; /* counted */
-    struct list node;  /* in pool->idle */
-    struct xchg *x;    /* who uses it; NULL: idle */
+    struct pool *pool;    /* counted */
+    struct list node;     /* in pool->idle */
+    struct xchg *x;       /* who uses it; NULL: idle */
+    struct client *owner; /* whom its PROXY header names; NULL: it serves all */
     uint64_t born_ms;
     unsigned requests; /* sent on it, this one included */
     bool reused;       /* it came from the pool */
@@ -70,8 +76,8 @@ bool pool_usable(struct pool *p, uint64_t now_ms, bool repeatable);
 /* A connection for x: an idle one, or a new one under way (fresh: always new). NULL: no descriptor,
  * no port, or refused on the spot (*ret_refused). look: make sure that an idle one is not dead
  * already. */
-struct upstream *upstream_take(struct pool *p, struct xchg *x, bool fresh, bool look,
-                               bool *ret_refused);
+struct upstream *upstream_take(struct pool *p, struct xchg *x, struct client *c, bool fresh,
+                               bool look, bool *ret_refused);
 /* Does a new connection lead to the instance? Its port may have gone to somebody else since ctld
  * looked. The listening socket that is there after the handshake was there before it. Nothing may
  * be sent before the answer is yes. */

@@ -144,6 +144,8 @@ void xchg_attempt_lost(struct xchg *x, enum xchg_cause cause, const char *detail
 /* The service as it was when the request came; NULL: none. */
 const struct table_service *xchg_home(const struct xchg *x);
 
+bool xchg_passes_trailers(const struct xchg *x);
+
 /* Answer by the route itself, or for a service in maintenance. false: a backend has to. */
 bool xchg_own_by_route(struct xchg *x, struct sv path);
 

@@ -153,6 +153,7 @@ static bool relay_head(struct xchg *x)
     /* While the request is still coming, where the next one begins is anybody's guess. */
     x->close = !http_head_persistent(&x->req) || out == HTTP_UNTIL_CLOSE || !x->up.in_done ||
                x->w->stopping;
+    x->answer.trailers = xchg_passes_trailers(x);
     http_edit_response(&o, &x->answer, x->u->s.in + x->answer_at, x->req.minor, out, x->close,
                        x->route != NULL ? x->route->answer_edits : NULL);
     xchg_balance_cookie(x, &o);
@@ -162,6 +163,8 @@ static bool relay_head(struct xchg *x)
     }
     xchg_down_init(x, &x->u->s, tunnel ? HTTP_UNTIL_CLOSE : x->answer.framing, out,
                    x->answer.length);
+    if (x->answer.trailers)
+        flow_pass_trailers(&x->down);
     xchg_log_answer(x, x->answer.status);
     flow_head(&x->down, o.p, o.n);
     x->relayed = true;
@@ -527,6 +530,13 @@ static void count(struct xchg *x, struct sv path, bool scales)
     link_post_dirty(x->w->shared->link);
 }
 
+bool xchg_passes_trailers(const struct xchg *x)
+{
+    const struct table_service *home = xchg_home(x);
+
+    return home != NULL && home->pass_trailers;
+}
+
 const struct table_service *xchg_home(const struct xchg *x)
 {
     return x->route != NULL ? x->home->services[x->route->service].ts : NULL;
@@ -586,6 +596,8 @@ static void follow_route(struct xchg *x, struct wtable *wt, const struct route *
         xchg_own_answer(x, 405, XC_OWN, "405 method not allowed", "Allow: GET, HEAD\r\n");
         return;
     }
+    if (ts->pass_trailers)
+        flow_pass_trailers(&x->up);
     x->ws = xchg_answerer(x, x->ws);
     xchg_enter(x, XS_PICK);
 }

@@ -1,7 +1,9 @@
 #include <string.h>
+#include <sys/socket.h>
 
 #include "lb/core/http_edit.h"
 #include "lb/core/limit.h"
+#include "lb/core/proxy_out.h"
 #include "lb/core/retry.h"
 #include "lb/xchg-internal.h"
 
@@ -106,16 +108,35 @@ static void pick(struct xchg *x)
         xchg_wait_begin(x);
 }
 
+/* For whom this connection will speak. */
+static void add_proxy_header(struct xchg *x, struct http_out *o)
+{
+    const struct client *c = x->c;
+    struct proxy_out p = {.from = c->addr, .from_port = c->port};
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    char buf[PROXY_OUT_MAX];
+
+    if (getsockname(c->s.fd, (struct sockaddr *)(void *)&sa, &len) == 0)
+        p.to = front_address(&sa, &p.to_port);
+    else
+        p.to = c->addr;
+    http_out_add(o, buf, proxy_out_write(x->pool->proxy, &p, buf));
+}
+
 /* The head in the scratch area, in front of what has come of the body. */
 static bool compose_request(struct xchg *x)
 {
     const struct client *c = x->c;
     struct http_peer peer = {.address = {c->peer, c->peer_n},
                              .trusted = c->trusted,
+                             .trailers = xchg_passes_trailers(x),
                              .forwarded = x->w->shared->forwarded_header,
                              .request_id = {x->id, x->id_n}};
     struct http_out o = {.p = x->w->scratch, .cap = WORKER_LARGE};
 
+    if (x->u->owner != NULL && !x->u->reused)
+        add_proxy_header(x, &o);
     http_edit_request(&o, &x->req, xchg_request_buf(x), &peer, sv_of(x->pool->backend->host),
                       x->route != NULL ? x->route->edit : NULL);
     if (o.over)
@@ -142,7 +163,7 @@ void xchg_attempt_start(struct xchg *x)
     xchg_balance_try(x);
     x->answered = x->up_over = x->up.sent = false;
     /* A request that must not be repeated looks before it trusts an idle connection. */
-    x->u = upstream_take(x->pool, x, x->fresh, !idempotent, &refused);
+    x->u = upstream_take(x->pool, x, x->c, x->fresh, !idempotent, &refused);
     if (x->u == NULL && refused) {
         xchg_attempt_lost(x, XC_REFUSED, "connection refused");
         return;
@@ -248,7 +269,7 @@ void xchg_attempt_lost(struct xchg *x, enum xchg_cause cause, const char *detail
     }
     if (x->service != NULL)
         cell_add(&x->service->cells[x->w->id].retries, 1);
-    flow_fini(&x->up);
+    flow_give_up(&x->up);
     x->fresh = x->up.sent || v == RETRY_FRESH;
     if (v == RETRY_FRESH) {
         if (x->u != NULL)

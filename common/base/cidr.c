@@ -15,7 +15,7 @@ struct cidr_addr cidr_addr_v4(const uint8_t b[4])
     return a;
 }
 
-static bool is_v4(const struct cidr_addr *a)
+bool cidr_addr_is_v4(const struct cidr_addr *a)
 {
     return memcmp(a->b, v4_mapped, sizeof(v4_mapped)) == 0;
 }
@@ -38,7 +38,7 @@ bool cidr_addr_parse(struct sv text, struct cidr_addr *ret)
 
 size_t cidr_addr_format(const struct cidr_addr *a, char *buf, size_t n)
 {
-    bool v4 = is_v4(a);
+    bool v4 = cidr_addr_is_v4(a);
 
     if (inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a->b + sizeof(v4_mapped) : a->b, buf,
                   (socklen_t)n) == NULL)

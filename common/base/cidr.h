@@ -27,6 +27,7 @@ struct cidr_list {
 /* "192.0.2.1" or "2001:db8::1" */
 bool cidr_addr_parse(struct sv text, struct cidr_addr *ret);
 struct cidr_addr cidr_addr_v4(const uint8_t b[4]);
+bool cidr_addr_is_v4(const struct cidr_addr *a);
 /* The shortest text; an IPv4 address as such. buf: at least 46 bytes. Returns its length. */
 size_t cidr_addr_format(const struct cidr_addr *a, char *buf, size_t n);
 

@@ -57,9 +57,10 @@ enum conf_health_kind { CONF_HEALTH_NONE, CONF_HEALTH_HTTP, CONF_HEALTH_TCP };
 
 struct conf_health {
     enum conf_health_kind kind;
-    char *path;    /* http */
-    char *host;    /* http: value of Host; NULL: the instance's address */
-    uint16_t port; /* inside the container; 0: the service's own */
+    char *path;        /* http */
+    char *host;        /* http: value of Host; NULL: the instance's address */
+    uint16_t port;     /* inside the container; 0: the service's own */
+    bool proxy_header; /* http: behind a PROXY header, as the service's send_proxy has it */
     uint64_t interval_ms, timeout_ms;
     unsigned fall, rise;      /* consecutive results that change the state */
     uint64_t start_period_ms; /* a new instance may fail for this long before it is replaced */
@@ -205,6 +206,8 @@ struct conf_service {
     uint64_t max_body;         /* 0: any */
     uint64_t keepalive_idle_ms, keepalive_time_ms;
     unsigned keepalive_requests;
+    bool pass_trailers;
+    unsigned send_proxy; /* version of the PROXY header; 0: none */
 };
 
 struct conf {

@@ -162,6 +162,7 @@ bool conf_read_SERVICES(struct conf_reader *r, const struct conf_row *row, const
                 "or digit",
                 str_quote(p->key->text, q, sizeof(q)));
         conf_read_section(r, SECTION_SERVICE, p->value, s);
+        s->health.proxy_header = s->send_proxy != 0;
         conf_write_pairs(p->value, NULL, &s->written);
         conf_read_env_files(r, p->value, s);
         need_something(r, s);

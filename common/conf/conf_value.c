@@ -236,6 +236,14 @@ bool conf_read_RUNTIME(struct conf_reader *r, const struct conf_row *row, const 
     return true;
 }
 
+bool conf_read_SEND_PROXY(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                          void *dst)
+{
+    static const char *const words[] = {"off", "v1", "v2"};
+
+    return conf_read_word(r, row, n, words, ARRAY_LEN(words), dst);
+}
+
 bool conf_read_ROLLOUT(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                        void *dst)
 {

@@ -52,6 +52,18 @@ static enum http_fault step_size(struct http_chunk *c, char ch)
     return HTTP_FAULT_NONE;
 }
 
+static void keep_trailer(struct http_chunk *c, char ch)
+{
+    if (c->trailer != NULL)
+        c->trailer[c->trailer_n++] = ch;
+}
+
+/* Does a trailer section begin that is to be kept, without room for it? */
+static bool lacks_room(const struct http_chunk *c, char ch)
+{
+    return c->state == CH_TRAILER && c->keep && c->trailer == NULL && ch != '\r';
+}
+
 static enum http_fault step_trailer(struct http_chunk *c, char ch)
 {
     if (++c->line > HTTP_TRAILER_MAX)
@@ -63,14 +75,17 @@ static enum http_fault step_trailer(struct http_chunk *c, char ch)
             return HTTP_FAULT_NONE;
         }
         c->state = CH_TRAILER_NAME;
+        keep_trailer(c, ch);
         return http_is(ch, HTTP_TCHAR) ? HTTP_FAULT_NONE : HTTP_FAULT_TRAILER;
     case CH_TRAILER_NAME:
+        keep_trailer(c, ch);
         if (ch == ':')
             c->state = CH_TRAILER_VALUE;
         else if (!http_is(ch, HTTP_TCHAR))
             return HTTP_FAULT_TRAILER;
         return HTTP_FAULT_NONE;
     default:
+        keep_trailer(c, ch);
         if (ch == '\r')
             c->state = CH_TRAILER_LF;
         else if (!http_is(ch, HTTP_VALUE))
@@ -109,6 +124,7 @@ static enum http_fault step(struct http_chunk *c, char ch)
     case CH_DATA_LF:
         return expect(c, ch, '\n', CH_SIZE, HTTP_FAULT_CHUNK_END);
     case CH_TRAILER_LF:
+        keep_trailer(c, ch);
         return expect(c, ch, '\n', CH_TRAILER, HTTP_FAULT_TRAILER);
     case CH_LAST_LF:
         return expect(c, ch, '\n', CH_DONE, HTTP_FAULT_TRAILER);
@@ -123,7 +139,7 @@ enum http_result http_chunk_next(struct http_chunk *c, const char *src, size_t n
     size_t i = 0;
 
     *ret_data = 0;
-    while (i < n && c->state != CH_DATA && c->state != CH_DONE) {
+    while (i < n && c->state != CH_DATA && c->state != CH_DONE && !lacks_room(c, src[i])) {
         c->fault = step(c, src[i]);
         if (c->fault != HTTP_FAULT_NONE) {
             *ret_used = i;

@@ -7,14 +7,24 @@
 #include "lb/core/http_head.h"
 
 /* Decoder of the chunked coding (RFC 9112 7.1), strict and incremental. Pure. Chunk extensions are
- * skipped, trailer fields are checked and discarded (RFC 9110 6.5.1). */
+ * skipped, trailer fields are checked, and discarded unless the owner keeps them (RFC 9110 6.5.1).
+ */
 enum { HTTP_CHUNK_EXT_MAX = 4096, HTTP_TRAILER_MAX = 8192 };
+
+/* Room for what is kept of a trailer section: its line ends do not count as HTTP_TRAILER_MAX does.
+ */
+enum { HTTP_TRAILER_ROOM = HTTP_TRAILER_MAX * 4 / 3 + 4 };
 
 struct http_chunk {
     uint8_t state;
     uint8_t digits;
     uint16_t line; /* bytes of the extension, or of the trailer section */
     uint64_t left; /* data bytes of the current chunk still to come */
+    /* Set by the owner: keep the trailer section. When one begins and there is no room for it yet,
+     * http_chunk_next() stops before it with HTTP_MORE, until `trailer` is set or `keep` is not. */
+    bool keep;
+    char *trailer; /* HTTP_TRAILER_ROOM bytes, of the owner */
+    uint16_t trailer_n;
     enum http_fault fault;
 };
 

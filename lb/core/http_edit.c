@@ -80,7 +80,8 @@ void http_edits_add(struct http_out *o, const struct http_edits *e)
 }
 
 /* A field of our own goes out unless the route says otherwise. */
-#define WRITES(e, literal) (!http_edits_drop((e), (struct sv){(literal), sizeof(literal) - 1}))
+#define WRITES(e, literal)                                                                         \
+    ((e) == NULL || !http_edits_drop((e), (struct sv){(literal), sizeof(literal) - 1}))
 
 static const struct http_field *find(const struct http_head *h, enum http_field_id id)
 {
@@ -216,6 +217,8 @@ static bool keeps(const struct http_head *h, const struct http_field *f,
         return peer->trusted && !f->hop;
     case HTTP_F_X_REQUEST_ID:
         return peer->request_id.n == 0 && !f->hop;
+    case HTTP_F_TRAILER:
+        return peer->trailers && h->framing == HTTP_CHUNKED && !f->hop;
     case HTTP_F_EXPECT:
         return h->minor > 0 && !f->hop;
     default:
@@ -252,6 +255,16 @@ static void add_target(struct http_out *o, const struct http_head *h, const char
     http_out_add(o, target.p, target.n);
 }
 
+/* RFC 9110 10.1.4: TE says whether trailer fields of the answer may be sent. */
+static bool takes_trailers(const struct http_head *h, const char *buf)
+{
+    for (unsigned i = 0; i < h->fields_n; i++) {
+        if (h->fields[i].id == HTTP_F_TE && sv_ieq(http_sv(buf, h->fields[i].value), "trailers"))
+            return h->minor > 0;
+    }
+    return false;
+}
+
 void http_edit_request(struct http_out *o, const struct http_head *h, const char *buf,
                        const struct http_peer *peer, struct sv fallback_host,
                        const struct http_request_edit *edit)
@@ -279,6 +292,8 @@ void http_edit_request(struct http_out *o, const struct http_head *h, const char
     }
     if (h->upgrade)
         add_upgrade(o, h, buf);
+    if (peer->trailers && takes_trailers(h, buf))
+        ADD(o, "Connection: TE\r\nTE: trailers\r\n");
     add_forwarded(o, h, buf, peer, edit);
     if (peer->forwarded && WRITES(e, "forwarded"))
         add_rfc7239(o, h, buf, peer);
@@ -321,7 +336,9 @@ void http_edit_response(struct http_out *o, const struct http_head *h, const cha
     for (unsigned i = 0; i < h->fields_n; i++) {
         const struct http_field *f = &h->fields[i];
 
-        if (!f->hop && http_field_rule((enum http_field_id)f->id, true) == HTTP_KEEP &&
+        if (!f->hop &&
+            (http_field_rule((enum http_field_id)f->id, true) == HTTP_KEEP ||
+             (f->id == HTTP_F_TRAILER && h->trailers && out == HTTP_CHUNKED)) &&
             (edits == NULL || !http_edits_drop(edits, http_sv(buf, f->name))))
             add_field(o, buf, f);
     }

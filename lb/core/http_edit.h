@@ -45,6 +45,7 @@ struct http_request_edit {
 struct http_peer {
     struct sv address; /* of the client, as text */
     bool trusted;   /* its X-Forwarded-* and Forwarded are believed and continued, else replaced */
+    bool trailers;  /* trailer fields are passed on */
     bool forwarded; /* write Forwarded (RFC 7239) too */
     struct sv request_id; /* X-Request-Id is replaced by it; n == 0: it is left alone */
 };

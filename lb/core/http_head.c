@@ -549,8 +549,8 @@ enum http_result http_head_parse(struct http_head *h, const char *buf, size_t n)
     for (;;) {
         const char *nl = h->scan < n ? memchr(buf + h->scan, '\n', n - h->scan) : NULL;
         enum http_result r;
-        uint16_t next;
         size_t end;
+        bool cr;
 
         if (!h->first_checked && n > h->line) {
             if (!first_bytes_ok(h, buf, n))
@@ -565,15 +565,13 @@ enum http_result http_head_parse(struct http_head *h, const char *buf, size_t n)
             return HTTP_MORE;
         }
         end = (size_t)(nl - buf);
-        next = (uint16_t)(end + 1);
         /* RFC 9112 2.2: a bare LF may be taken for a line end; who takes it and who does not can be
          * set against each other, so we do not, unless the operator says so. */
-        if (end > h->line && buf[end - 1] == '\r')
-            end--;
-        else if (!h->lf_ok)
+        cr = end > h->line && buf[end - 1] == '\r';
+        if (!cr && !h->lf_ok)
             return bad(h, HTTP_FAULT_BARE_LF);
-        r = take_line(h, buf, end);
-        h->line = h->scan = next;
+        r = take_line(h, buf, end - cr);
+        h->line = h->scan = (uint16_t)(end + 1);
         if (r == HTTP_MORE)
             continue;
         if (r == HTTP_DONE)

@@ -73,6 +73,7 @@ struct http_head {
     /* parser */
     bool response;
     bool lf_ok;        /* after init: a bare LF ends a line too (RFC 9112 2.2) */
+    bool trailers;     /* set by the owner: they are passed on, and Trailer with them */
     bool head_request; /* response: it answers HEAD, so it has no body */
     uint8_t phase;
     bool first_checked;

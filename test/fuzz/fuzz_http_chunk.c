@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "lb/core/http_chunk.h"
+#include "lb/core/http_trailer.h"
 
 enum { OUT_MAX = 1 << 16 };
 
 struct run {
     enum http_result end;
     enum http_fault fault;
-    size_t used, n;
+    size_t used, n, trailer_n;
+    char trailer[HTTP_TRAILER_ROOM];
     char out[OUT_MAX];
 };
 
@@ -20,6 +22,8 @@ static void decode(struct run *r, const char *p, size_t size, size_t slice)
     struct http_chunk c;
 
     http_chunk_init(&c);
+    c.keep = true;
+    c.trailer = r->trailer;
     r->used = r->n = 0;
     r->end = HTTP_MORE;
     while (r->end == HTTP_MORE && r->used < size) {
@@ -36,6 +40,7 @@ static void decode(struct run *r, const char *p, size_t size, size_t slice)
             http_chunk_eat(&c, data);
     }
     r->fault = c.fault;
+    r->trailer_n = c.trailer_n;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -53,6 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (whole.end != HTTP_DONE)
         return 0;
     MUST(whole.used == cut.used);
+    MUST(whole.trailer_n == cut.trailer_n);
+    MUST(memcmp(whole.trailer, cut.trailer, whole.trailer_n) == 0);
+    cut.trailer_n = http_trailer_filter(cut.trailer, cut.trailer_n);
+    MUST(http_trailer_filter(cut.trailer, cut.trailer_n) == cut.trailer_n);
     if (whole.n > 0) {
         n = http_chunk_line(framed, whole.n);
         memcpy(framed + n, whole.out, whole.n);

@@ -181,6 +181,92 @@ class Rules(Case):
         until("exchanges over", lambda: self.lbd.service()["in_flight"] == 0)
 
 
+class Trailers(Case):
+    """Fields behind a chunked body, both ways."""
+    workers = 1
+    POST = (b"POST /api/v1/x HTTP/1.1\r\nHost: t\r\nTE: trailers\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nabc\r\n0\r\nX-Sum: up\r\nContent-Length: 9\r\nHost: evil\r\n\r\n")
+    ANSWER = (b"HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: down\r\n"
+              b"Set-Cookie: a=b\r\n\r\n")
+
+    def raw_chunked(self, p):
+        """Chunk data and the raw trailer section."""
+        body = b""
+        while True:
+            n = int(p.line().split(b";")[0], 16)
+            if n == 0:
+                break
+            body += p.exactly(n)
+            self.assertEqual(p.exactly(2), b"\r\n")
+        section = b""
+        while True:
+            line = p.line()
+            if line == b"":
+                return body, section
+            section += line + b"\r\n"
+
+    def exchange(self, size, **more):
+        """What came of the trailers on both sides, of two requests on one connection."""
+        seen = []
+
+        def serve(p, n):
+            while True:
+                first = p.head()
+                if first is None:
+                    return
+                seen.append((dict(first[1]), *self.raw_chunked(p)))
+                p.send(self.ANSWER, size)
+        self.only(serve=serve, **more)
+        c = self.client()
+        got = []
+        for _ in range(2):
+            c.send(self.POST, size)
+            _, headers = c.head()
+            got.append((dict(headers), *self.raw_chunked(c)))
+        return seen, got
+
+    def test_passed(self):
+        for size in (0, 1):
+            seen, got = self.exchange(size, pass_trailers=True)
+            for headers, body, section in seen:
+                self.assertEqual((body, section), (b"abc", b"X-Sum: up\r\n"))
+                self.assertEqual((headers["te"], headers["connection"], headers["trailer"]), ("trailers", "TE", "X-Sum"))
+            for headers, body, section in got:
+                self.assertEqual((body, section, headers["trailer"]), (b"ok", b"X-Sum: down\r\n", "X-Sum"))
+
+    def test_dropped(self):
+        for size in (0, 1):
+            seen, got = self.exchange(size)
+            for headers, _, section in seen + got:
+                self.assertEqual(section, b"")
+                self.assertNotIn("trailer", headers)
+                self.assertNotIn("te", headers)
+
+    def test_to_a_client_without_chunks(self):
+        self.only(fn=lambda r: self.ANSWER, pass_trailers=True)
+        a = self.lbd.ask(b"GET /api/v1/x HTTP/1.0\r\n\r\n")
+        self.assertEqual((a.body, a.get("trailer")), (b"ok", None))
+
+    def test_repeated_with_the_request(self):
+        """A request that is sent once more has its trailers again."""
+        seen = []
+
+        def serve(p, n):
+            while True:
+                if p.head() is None:
+                    return
+                seen.append(self.raw_chunked(p))
+                if len(seen) == 1:
+                    return  # no answer
+                p.send(ok())
+        one, two = self.backend("one", serve=serve), self.backend("two", serve=serve)
+        self.lbd.push([one, two], pass_trailers=True)
+        c = self.client()
+        c.send(self.POST.replace(b"POST", b"PUT"))
+        self.assertEqual(c.answer().status, 200)
+        self.assertEqual(seen, [(b"abc", b"X-Sum: up\r\n")] * 2)
+
+
 class Clocks(Case):
     workers = 1
 

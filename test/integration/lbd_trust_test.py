@@ -6,6 +6,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 import unittest
 
@@ -169,6 +170,100 @@ class ProxyIn(TrustCase):
     @staticmethod
     def conf_of(port):
         return "listen: '127.0.0.1:%d proxy'\nservices:" % port + CONF.split("services:")[1]
+
+
+class ProxyOut(TrustCase):
+    """send_proxy: connections to backends begin with a PROXY header and serve one client."""
+
+    def told(self, version=1, **more):
+        """A backend that takes the header off and answers what it said, with the number of the connection."""
+        def serve(p, n):
+            if version == 1:
+                line = p.line()
+                if line is None:
+                    return
+                said = line.decode()
+            else:
+                head = p.exactly(16)
+                if head is None:
+                    return
+                self.assertEqual(head[:12], SIG)
+                body = p.exactly(struct.unpack(">H", head[14:])[0])
+                self.assertEqual(head[12:14], b"\x21\x11")
+                said = "PROXY TCP4 %s %s %d %d" % (socket.inet_ntoa(body[:4]), socket.inet_ntoa(body[4:8]), *struct.unpack(">HH", body[8:]))
+            while self.cur.read_request(p) is not None:
+                text = ("%d %s" % (n, said)).encode()
+                p.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+            self.ended.release()
+        self.ended = threading.Semaphore(0)
+        self.cur = self.only(serve=serve, send_proxy=version, keepalive_idle_ms=60000, **more)
+        return self.cur
+
+    def ask(self, p):
+        p.send(b"GET /api/v1/x HTTP/1.1\r\nHost: t\r\n\r\n")
+        return p.answer().body.decode()
+
+    def test_each_client_has_its_own(self):
+        for version in (1, 2):
+            b = self.told(version)
+            one, two = self.peer(self.plain), self.peer(self.plain, "127.0.0.7")
+            want = ["%d PROXY TCP4 %s 127.0.0.1 %d %d" % (n, host, c.sock.getsockname()[1], self.plain)
+                    for n, host, c in ((1, "127.0.0.1", one), (2, "127.0.0.7", two))]
+            for _ in range(3):
+                self.assertEqual([self.ask(one), self.ask(two)], want)
+            self.assertEqual(b.connections, 2)
+            one.close()
+            self.assertTrue(self.ended.acquire(timeout=10))  # its connection ends with it
+            self.assertEqual(self.ask(two), want[1])
+
+    def test_a_pipeline_is_one_client(self):
+        b = self.told()
+        p = self.peer(self.plain)
+        p.send(b"GET /api/v1/x HTTP/1.1\r\nHost: t\r\n\r\n" * 5)
+        self.assertEqual(len({p.answer().body for _ in range(5)}), 1)
+        self.assertEqual(b.connections, 1)
+
+    def test_whom_a_proxy_in_front_names(self):
+        self.told()
+        p = self.peer(self.proxy)
+        p.send(b"PROXY TCP4 203.0.113.9 192.0.2.2 1 2\r\n")
+        self.assertIn(" PROXY TCP4 203.0.113.9 127.0.0.1 ", self.ask(p))
+
+    def test_a_client_of_two_services(self):
+        b = self.told()
+        other = self.backend("plain")
+        self.lbd.push(None, services=[dict(self.lbd.services([b])[0], send_proxy=1),
+                                      {"name": "other", "routes": [{"prefix": "/o"}], "backends": [other.spec(0)]}])
+        p = self.peer(self.plain)
+        for _ in range(3):
+            self.assertTrue(self.ask(p).startswith("1 PROXY"))
+            p.send(b"GET /o HTTP/1.1\r\nHost: t\r\n\r\n")
+            self.assertEqual(p.answer().body, b"plain")
+        self.assertEqual((b.connections, other.connections), (1, 1))
+
+    def test_a_dead_one_is_made_anew(self):
+        def serve(p, n):
+            said = p.line()
+            if said is not None and self.cur.read_request(p) is not None:
+                p.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n%02d" % n)
+        self.cur = self.only(serve=serve, send_proxy=1)
+        p = self.peer(self.plain)
+        for n in range(1, 6):
+            self.assertEqual(self.ask(p), "%02d" % n)
+
+    def test_switched_on_and_off(self):
+        plain = self.backend("plain", fn=lambda r: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        self.lbd.push([plain])
+        p = self.peer(self.plain)
+        self.assertEqual(self.ask(p), "ok")
+        plain.close()
+        port = plain.port
+        self.told()
+        b = self.cur
+        self.assertNotEqual(port, b.port)
+        self.assertTrue(self.ask(p).startswith("1 PROXY"))
+        self.lbd.push([b])  # the same backend, without: what began with a header is not used for it
+        self.assertTrue(self.ended.acquire(timeout=10))
 
 
 if __name__ == "__main__":

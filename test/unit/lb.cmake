@@ -10,6 +10,8 @@ lbctl_unit_test(lb/core/rate_test.c lb_core Threads::Threads)
 
 lbctl_unit_test(lb/core/histo_test.c lb_core)
 lbctl_unit_test(lb/core/proxy_in_test.c lb_core)
+lbctl_unit_test(lb/core/proxy_out_test.c lb_core)
+lbctl_unit_test(lb/core/http_trailer_test.c lb_core)
 lbctl_unit_test(lb/core/alog_line_test.c lb_core PkgConfig::JANSSON)
 lbctl_unit_test(lb/latency_test.c lb_shell)
 lbctl_unit_test(lb/sock_test.c lb_shell)

@@ -505,6 +505,20 @@ static void test_request_on_the_wire(void **state)
     unsetenv("ALL_PROXY");
 }
 
+static void test_proxy_header(void **state)
+{
+    struct fixture *f = *state;
+    struct http_ask ask = ask_of(f);
+
+    f->script = (struct script){"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, HOLD, false};
+    ask.method = "GET";
+    ask.proxy_header = true;
+    start(f, &ask);
+    run_until_done(f, 1);
+    assert_ptr_equal(strstr(f->request.data, "PROXY TCP4 127.0.0.1 127.0.0.1 "), f->request.data);
+    assert_non_null(strstr(f->request.data, "\r\nGET /x?y=%20z HTTP/1.1\r\n"));
+}
+
 static uint16_t free_port(void)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -795,6 +809,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_answers, up, down),
         cmocka_unit_test_setup_teardown(test_request_on_the_wire, up, down),
+        cmocka_unit_test_setup_teardown(test_proxy_header, up, down),
         cmocka_unit_test_setup_teardown(test_cannot_connect, up, down),
         cmocka_unit_test_setup_teardown(test_connect_only, up, down),
         cmocka_unit_test_setup_teardown(test_no_descriptor_is_our_trouble, up, down),

@@ -230,6 +230,13 @@ static const struct {
      "a status is a number from 400 to 599"},
     {"error page, relative", S "    error_pages: { 503: x.html }\n", "must be an absolute path"},
     {"error pages in a list", S "    error_pages: [/x]\n", "must be a mapping"},
+    {"PROXY header", S "    send_proxy: v2\n", NULL},
+    {"PROXY header of no version", S "    send_proxy: v3\n", "use one of: off, v1, v2"},
+    {"keeping connections",
+     S
+     "    keepalive_idle: 0\n    keepalive_time: 0\n    keepalive_requests: 1\n    max_body: 10m\n",
+     NULL},
+    {"no request at all on a connection", S "    keepalive_requests: 0\n", "out of range"},
     {"maintenance",
      S
      "    maintenance: true\n    maintenance_page: /srv/m.html\n    maintenance_retry_after: 5m\n",
