@@ -163,6 +163,7 @@ static bool relay_head(struct xchg *x)
     xchg_down_init(x, &x->u->s, tunnel ? HTTP_UNTIL_CLOSE : x->answer.framing, out,
                    x->answer.length);
     xchg_log_answer(x, x->answer.status);
+    x->down.closes = x->close && !tunnel;
     flow_head(&x->down, o.p, o.n);
     x->relayed = true;
     xchg_enter(x, XS_RELAY);
