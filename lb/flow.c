@@ -228,7 +228,7 @@ static enum sock_result write_out(struct flow *f)
         v[n++] = (struct iovec){f->src->in + f->pay_at, f->body_n};
     if (f->post_n > 0)
         v[n++] = (struct iovec){(char *)(uintptr_t)f->post, f->post_n};
-    r = sock_write(f->dst, v, n, &taken);
+    r = sock_write(f->dst, v, n, f->closes && f->last, &taken);
     if (taken > 0) {
         advance(f, taken);
         f->out_n += taken;

@@ -34,6 +34,7 @@ struct flow {
     bool in_done;              /* the message has come whole */
     bool last;                 /* its end has been put into the output */
     bool waits_src, waits_dst; /* after FLOW_BLOCKED */
+    bool closes;               /* dst is closed as soon as everything is written */
     bool moved;                /* bytes moved in this pump */
     uint64_t got;              /* payload that came */
     uint64_t out_n;            /* bytes written, over all attempts */

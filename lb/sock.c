@@ -139,7 +139,8 @@ enum sock_result sock_read(struct sock *s)
     return SOCK_ERR;
 }
 
-enum sock_result sock_write(struct sock *s, const struct iovec *v, unsigned n, size_t *ret_n)
+enum sock_result sock_write(struct sock *s, const struct iovec *v, unsigned n, bool final,
+                            size_t *ret_n)
 {
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v, .msg_iovlen = n};
     size_t want = 0;
@@ -153,7 +154,7 @@ enum sock_result sock_write(struct sock *s, const struct iovec *v, unsigned n, s
     for (unsigned i = 0; i < n; i++)
         want += v[i].iov_len;
     do
-        r = sendmsg(s->fd, &m, MSG_NOSIGNAL);
+        r = sendmsg(s->fd, &m, MSG_NOSIGNAL | (final ? MSG_MORE : 0));
     while (r < 0 && errno == EINTR);
     if (r >= 0) {
         *ret_n = (size_t)r;

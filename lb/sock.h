@@ -63,8 +63,11 @@ static inline bool sock_may_read(const struct sock *s)
 
 /* Read into the free end of the buffer, which must not be empty. */
 enum sock_result sock_read(struct sock *s);
-/* Write; *ret_n bytes were taken. SOCK_AGAIN: not all. */
-enum sock_result sock_write(struct sock *s, const struct iovec *v, unsigned n, size_t *ret_n);
+/* Write; *ret_n bytes were taken. SOCK_AGAIN: not all. final: once all is taken the socket is
+ * closed or shut down in the same turn, so the kernel may hold the last bytes for the segment of
+ * the end. */
+enum sock_result sock_write(struct sock *s, const struct iovec *v, unsigned n, bool final,
+                            size_t *ret_n);
 
 /* Deadlines move at every request, so a later one only writes it down; the wheel finds out when the
  * earlier one comes up. 0 clears. */

@@ -166,6 +166,7 @@ static bool relay_head(struct xchg *x)
     if (x->answer.trailers)
         flow_pass_trailers(&x->down);
     xchg_log_answer(x, x->answer.status);
+    x->down.closes = x->close && !tunnel;
     flow_head(&x->down, o.p, o.n);
     x->relayed = true;
     xchg_enter(x, XS_RELAY);

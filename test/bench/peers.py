@@ -132,6 +132,7 @@ def haproxy(tmp, name, port, backends, threads, log=False, pin=()):
   timeout server 30s
   timeout http-request 10s
   option forwardfor
+  option abortonclose
   http-reuse always
 frontend f
   bind 127.0.0.1:{port} backlog 4096
