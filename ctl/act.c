@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
+#include "ctl/braking.h"
 #include "ctl/ctl.h"
 #include "ctl/hold.h"
 #include "ctl/lblink.h"
@@ -304,6 +305,7 @@ static void state_changed(struct act *a, struct place *p, enum slot_state from, 
              slot_state_name(p->s.state), str_quote(sv_of(p->s.reason), reason, sizeof reason),
              p->s.cur.id[0] != '\0' ? p->s.cur.id : "-");
     ledger_state(a, p, from);
+    braking_state_changed(p, from);
     if (from == SLOT_STARTING && p->s.state == SLOT_READY)
         became_ready(p, now);
     probing_update(p);
@@ -367,6 +369,7 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
         .deps_ready = model_deps_ready(s),
         .settled_ms = s->settled_ms,
         .waits_for = s->waits_for,
+        .replace_max = braking_update(s, plan_replace_limit(s->wish)),
         .may_surge = s->may_surge,
         .may_roll = deps_are_current(s),
         .hold = now < s->settled_ms + s->c->ready_hold_ms,
@@ -386,6 +389,7 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
     }
     if (in.hold && model_outdated(s) > 0)
         wake_by(a, s->settled_ms + s->c->ready_hold_ms, now);
+    wake_by(a, braking_wake_ms(s), now);
     mem_free(slots);
     mem_free(env);
 }

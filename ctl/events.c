@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/mem.h"
+#include "ctl/braking.h"
 #include "ctl/cli.h"
 #include "ctl/core/why.h"
 #include "ctl/ledger.h"
@@ -143,6 +144,8 @@ void events_on_get(struct chan *ch, struct chan_ask ask, const json_t *body, voi
 
 static void explain_slot(struct place *p, struct buf *out)
 {
+    char brake[2 * SLOT_REASON_MAX];
+
     why_slot(&(struct why_slot){.service = p->service->c->name,
                                 .slot = p->index,
                                 .s = &p->s,
@@ -152,11 +155,14 @@ static void explain_slot(struct place *p, struct buf *out)
                                 .now_ms = loop_now_ms(p->service->ctl->loop),
                                 .now_wall_ms = clock_wall_ms()},
              out);
+    if (p->s.state == SLOT_UNHEALTHY && braking_text(p->service, brake, sizeof brake)[0] != '\0')
+        (void)buf_printf(out, " The brake is on: %s.", brake);
 }
 
 static void explain_service(struct service *s, struct buf *out)
 {
     uint64_t now = loop_now_ms(s->ctl->loop);
+    char brake[2 * SLOT_REASON_MAX];
 
     model_refresh_waits(s);
     why_service(
@@ -173,7 +179,8 @@ static void explain_service(struct service *s, struct buf *out)
             .would_be = scaler_is_auto(s) ? scale_target(&s->rule, s->scale.count) : s->wish,
             .last = s->decided ? s->last.reason : NULL,
             .last_ago_ms = now - s->last_ms,
-            .waits_for = s->deps_n > 0 && !model_deps_ready(s) ? s->waits_for : NULL},
+            .waits_for = s->deps_n > 0 && !model_deps_ready(s) ? s->waits_for : NULL,
+            .brake = braking_text(s, brake, sizeof brake)},
         out);
     for (unsigned i = 0; i < s->places_n; i++) {
         struct place *p = &s->places[i];

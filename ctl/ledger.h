@@ -27,6 +27,7 @@ enum ledger_kind {
     LEDGER_STOP,
     LEDGER_SCALE,
     LEDGER_OPERATOR,
+    LEDGER_BRAKE,
     LEDGER_DAEMON, /* ctld, lbd, engine: began, lost, back */
     LEDGER_KINDS,
 };

@@ -8,6 +8,7 @@
 #include "common/conf/conf.h"
 #include "common/ev/loop.h"
 #include "common/wire/chan.h"
+#include "ctl/core/brake.h"
 #include "ctl/core/feed.h"
 #include "ctl/core/plan.h"
 #include "ctl/core/scale.h"
@@ -42,12 +43,12 @@ struct place { /* a slot with what the shell keeps beside it */
     /* probing */
     struct timer probe_timer;
     bool probing;
-    uint64_t probe_generation; /* of the running probe */
-    uint64_t probe_last_ms;
-    uint64_t probed_generation;    /* last one that had a result in this life of ctld */
-    uint64_t grid_generation;      /* last one that got its place on the probing grid */
-    enum probe_result last_result; /* of the current instance, once model_is_probed() */
-    char health[24];               /* short name of the last result */
+    uint64_t probe_generation;             /* of the running probe */
+    uint64_t probe_last_ms, probe_done_ms; /* the last one began, ended */
+    uint64_t probed_generation;            /* last one that had a result in this life of ctld */
+    uint64_t grid_generation;              /* last one that got its place on the probing grid */
+    enum probe_result last_result;         /* of the current instance, once model_is_probed() */
+    char health[24];                       /* short name of the last result */
     /* the socket that listens on its host port: tenancy.h; 0: not known */
     uint64_t listener, listener_seen;
     uint64_t receipt; /* number of the drain record that allows the current one's stop;
@@ -85,6 +86,7 @@ struct service {
     struct scale_decision last;
     uint64_t last_ms;
     struct service_stats stats;
+    struct brake brake;
     uint64_t settled_ms;              /* when an instance last became ready */
     uint32_t start_ms[START_SAMPLES]; /* times from start to ready, a ring */
     unsigned starts;
@@ -116,6 +118,7 @@ struct ctl {
     void (*on_next)(void *arg, struct conf *next); /* ctl_options */
     void *next_arg;
     struct ledger *ledger;
+    unsigned ailing; /* services that have a bad instance */
     struct events *events;
 };
 

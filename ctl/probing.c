@@ -101,6 +101,7 @@ static void on_probe_done(void *arg, uint64_t tag, enum probe_result r, int stat
     if (r == PROBE_OK && tenancy_lost(p))
         r = PROBE_FOREIGN;
     p->last_result = r;
+    p->probe_done_ms = loop_now_ms(c->loop);
     if (r == PROBE_LOCAL) {
         log_warn("probe not possible", "service=%s slot=%u reason=\"out of descriptors or memory\"",
                  p->service->c->name, p->index);
@@ -114,6 +115,8 @@ static void on_probe_done(void *arg, uint64_t tag, enum probe_result r, int stat
             observe_doubt(c->observer);
         took_result(p, r == PROBE_OK, p->health);
     }
+    if (c->ailing > 0 && p->service->has_dependents)
+        ctl_kick(c); /* a brake waits for what it says */
     if (slot_is_probed(&p->s))
         timer_at(&p->probe_timer, next_at(p, loop_now_ms(c->loop)));
 }

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/str.h"
+#include "ctl/braking.h"
 #include "ctl/core/verdict.h"
 #include "ctl/hold.h"
 #include "ctl/lblink.h"
@@ -130,6 +131,11 @@ static json_t *build_slots(const struct report *r, const struct service *s)
 
 static void explain(struct report *r, const struct service *s, unsigned ready)
 {
+    char text[2 * SLOT_REASON_MAX];
+
+    if (braking_text(s, text, sizeof text)[0] != '\0')
+        reason(r, "%s: %s%s", s->c->name, text,
+               braking_fail_open(s) ? "; requests go to bad instances" : "");
     if (s->deps_n > 0 && !model_deps_ready(s))
         reason(r, "%s: %s", s->c->name, s->waits_for);
     for (unsigned i = 0; i < s->wish; i++) {
@@ -206,6 +212,7 @@ static json_t *build_service(struct report *r, struct service *s)
     (void)json_object_set_new(o, "outdated", num(model_outdated(s)));
     (void)json_object_set_new(o, "failing", build_failing(s));
     (void)json_object_set_new(o, "scaling", build_scaling(r, s));
+    (void)json_object_set_new(o, "brake", braking_status(s));
     (void)json_object_set_new(o, "waits_for", build_waits(s));
     (void)json_object_set_new(o, "slots", build_slots(r, s));
     return o;

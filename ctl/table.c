@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "ctl/braking.h"
+
 static void add_fields(json_t *list, const char *op, const struct conf_pairs *fields)
 {
     for (size_t i = 0; i < fields->n; i++)
@@ -97,8 +99,10 @@ static bool in_table(const struct place *p)
 {
     uint16_t port;
 
-    return p->s.state == SLOT_READY && p->service->c->routes.n > 0 &&
-           model_backend_host(p, &port)[0] != '\0';
+    bool serves =
+        p->s.state == SLOT_READY || (p->s.state == SLOT_UNHEALTHY && braking_fail_open(p->service));
+
+    return serves && p->service->c->routes.n > 0 && model_backend_host(p, &port)[0] != '\0';
 }
 
 static json_t *build_backends(const struct service *s)
@@ -216,6 +220,8 @@ static json_t *build_service(const struct service *s)
         (void)json_object_set_new(o, "limits", build_limits(&s->c->limits));
     if (is_expected(s))
         (void)json_object_set_new(o, "expected", json_true());
+    if (braking_fail_open(s))
+        (void)json_object_set_new(o, "fail_open", json_true());
     if (s->c->static_dir != NULL)
         (void)json_object_set_new(o, "static", json_string(s->c->static_dir));
     return o;

@@ -192,6 +192,7 @@ struct conf_service {
     uint16_t host_port_first, host_port_last; /* 0: not published */
     char *publish;                            /* host address of published ports */
     enum conf_connect connect;
+    bool fail_open; /* bad instances serve while the brake on mass failure is on */
     enum conf_manual_stop manual_stop; /* a container that somebody stops through the engine */
     struct conf_health health;
     struct conf_scale scale;

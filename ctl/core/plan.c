@@ -57,7 +57,7 @@ void plan_service(const struct plan_in *in, const struct slot *const *slots, siz
             .why_not = !in->engine_up ? "the engine does not answer" : in->waits_for,
         };
         if (s->state == SLOT_UNHEALTHY && env[i].may_start && s->bad_ms >= in->settled_ms &&
-            replacing < plan_replace_limit(in->wish)) {
+            replacing < in->replace_max) {
             env[i].may_replace = true;
             replacing++;
         }

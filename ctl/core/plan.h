@@ -25,6 +25,7 @@ struct plan_in {
     bool deps_ready;
     uint64_t settled_ms;   /* when an instance last became ready */
     const char *waits_for; /* names for the reason, when deps_ready is false; borrowed by env */
+    unsigned replace_max;  /* sick ones at once: plan_replace_limit(), or less by the brake */
     bool may_surge;        /* one more than wished may run while the service is rolled */
     bool may_roll;         /* false: what it stands on is being rolled itself */
     bool hold;             /* the last one that came up has not yet been ready for long enough */

@@ -88,5 +88,7 @@ void why_service(const struct why_service *in, struct buf *out)
                      in->wish, in->mode, in->min, in->max);
     if (in->waits_for != NULL)
         (void)buf_printf(out, " Instances are not started: it %s.", in->waits_for);
+    if (in->brake != NULL && in->brake[0] != '\0')
+        (void)buf_printf(out, " The brake is on: %s.", in->brake);
     add_scaling(in, out);
 }

@@ -28,6 +28,7 @@ struct why_service {
     const char *last; /* reason of the last decision; NULL: there was none */
     uint64_t last_ago_ms;
     const char *waits_for; /* "waits for postgres"; NULL: for nothing */
+    const char *brake;     /* why replacement is braked; "" or NULL: it is not */
 };
 
 void why_service(const struct why_service *in, struct buf *out);

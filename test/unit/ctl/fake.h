@@ -30,6 +30,7 @@ struct fake_engine {
     unsigned serial;
     unsigned starts_at_once, starts_at_once_max;
     uint64_t start_ms, warm_ms; /* a start takes this long; the program listens that much later */
+    bool born_sick;             /* what is started now answers its probes with an error */
     uint64_t list_ms;           /* a list shows what was this long ago */
     bool away;                  /* every call fails, nothing happens */
     bool lose_create, lose_start, lose_stop; /* the next one happens, its answer is lost */

@@ -85,6 +85,7 @@ static enum rt_result run_start(struct op *o)
             engine.boxes[i].state == RT_RUNNING)
             return RT_PORT_BUSY;
     b->state = RT_RUNNING;
+    b->sick = engine.born_sick;
     b->listens_ms = loop_now_ms(engine.loop) + engine.warm_ms;
     engine.starts++;
     engine.lose_start = false;

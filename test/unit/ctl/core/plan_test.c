@@ -149,6 +149,7 @@ static void test_rows(void **state)
         struct plan_in in = {.wish = rows[i].wish,
                              .engine_up = rows[i].engine,
                              .deps_ready = rows[i].deps,
+                             .replace_max = plan_replace_limit(rows[i].wish),
                              .may_surge = true,
                              .may_roll = true};
 
@@ -191,7 +192,8 @@ static void test_old_evidence_is_not_enough(void **state)
 {
     struct slot sick = {.state = SLOT_UNHEALTHY, .bad_ms = 1000};
     const struct slot *p = &sick;
-    struct plan_in in = {.wish = 1, .engine_up = true, .deps_ready = true, .settled_ms = 1001};
+    struct plan_in in = {
+        .wish = 1, .engine_up = true, .deps_ready = true, .replace_max = 1, .settled_ms = 1001};
     struct slot_env env;
 
     (void)state;
@@ -200,6 +202,9 @@ static void test_old_evidence_is_not_enough(void **state)
     in.settled_ms = 1000;
     plan_service(&in, &p, 1, &env);
     assert_true(env.may_replace);
+    in.replace_max = 0; /* the brake is on */
+    plan_service(&in, &p, 1, &env);
+    assert_false(env.may_replace);
 }
 
 static void test_limit(void **state)

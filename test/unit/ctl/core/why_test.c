@@ -77,21 +77,21 @@ static void test_services(void **state)
         const char *want[3];
     } rows[] = {
         {"armed",
-         {"acts", "auto", 2, 1, 1, 10, true, 61000, 45, 3, "20 requests", 59000, NULL},
+         {"acts", "auto", 2, 1, 1, 10, true, 61000, 45, 3, "20 requests", 59000, NULL, NULL},
          {"acts has 1 of 2 instances ready (auto, 1 to 10).",
           "Next: a scaling decision in 1m1s; with the 45 requests counted so far it would be 3.",
           "The last scaling decision was 59s ago: 20 requests."}},
         {"unarmed",
-         {"acts", "auto", 1, 1, 1, 10, false, 0, 0, 1, NULL, 0, NULL},
+         {"acts", "auto", 1, 1, 1, 10, false, 0, 0, 1, NULL, 0, NULL, NULL},
          {"the next counted request starts the clock", "", ""}},
         {"pinned",
-         {"acts", "manual", 5, 5, 1, 10, false, 0, 0, 5, NULL, 0, NULL},
+         {"acts", "manual", 5, 5, 1, 10, false, 0, 0, 5, NULL, 0, NULL, NULL},
          {"The operator has pinned the number.", "", ""}},
         {"waits",
-         {"acts", "fixed", 1, 0, 1, 1, false, 0, 0, 1, NULL, 0, "waits for db"},
+         {"acts", "fixed", 1, 0, 1, 1, false, 0, 0, 1, NULL, 0, "waits for db", ""},
          {"Instances are not started: it waits for db.", "", ""}},
         {"files",
-         {"www", "static", 0, 0, 0, 0, false, 0, 0, 0, NULL, 0, NULL},
+         {"www", "static", 0, 0, 0, 0, false, 0, 0, 0, NULL, 0, NULL, NULL},
          {"www is a directory", "no instances", ""}},
     };
 
