@@ -61,7 +61,8 @@ struct own {
 
 static void put_sv(struct http_out *o, struct sv s)
 {
-    http_out_add(o, s.p, s.n);
+    if (s.n > 0) /* p may be NULL */
+        http_out_add(o, s.p, s.n);
 }
 
 static void compose(struct xchg *x, struct http_out *o, const struct own *a)
