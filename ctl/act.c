@@ -13,6 +13,7 @@
 #include "ctl/lblink.h"
 #include "ctl/ledger.h"
 #include "ctl/observe.h"
+#include "ctl/port_owner.h"
 #include "ctl/probing.h"
 #include "ctl/removal.h"
 #include "ctl/store.h"
@@ -85,6 +86,17 @@ static struct call *call_new(struct act *a, struct place *p, bool next)
     return k;
 }
 
+static void say_port_busy(const struct place *p, char *text, size_t n)
+{
+    char who[96];
+
+    (void)port_owner(model_port(p), who, sizeof who);
+    (void)snprintf(text, n,
+                   "host port %u is taken by another program%s%s; free it (ss -ltnp) or change "
+                   "host_ports",
+                   model_port(p), who[0] != '\0' ? ": " : "", who);
+}
+
 /* The end of a call: its place, with what all ends have in common. */
 static struct place *call_end(struct call *k, const char *verb, enum rt_result r,
                               const struct err *e, char *text, size_t n)
@@ -97,10 +109,7 @@ static struct place *call_end(struct call *k, const char *verb, enum rt_result r
         char q[SLOT_REASON_MAX];
 
         if (r == RT_PORT_BUSY)
-            (void)snprintf(
-                text, n,
-                "host port %u is taken by another program; free it (ss -ltnp) or change host_ports",
-                model_port(p));
+            say_port_busy(p, text, n);
         else if (e != NULL && e->msg[0] != '\0')
             (void)snprintf(text, n, "%s", e->msg);
         else

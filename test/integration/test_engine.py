@@ -187,6 +187,7 @@ class PortTaken(case.Case):
                 reason = until(lambda: next((s["reason"] for s in self.stack.svc()["slots"] if s["port"] == taken and
                                              str(taken) in s["reason"]), None), 10, "the status names the port")
                 print(f"      {reason}", flush=True)
+                self.assertRegex(reason, r"pid \d+ \(docker-proxy\)|a process that we may not see")
                 made = set()
                 end = time.monotonic() + 4
                 while time.monotonic() < end:

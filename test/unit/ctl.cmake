@@ -9,6 +9,7 @@ foreach(module brake hold ledger loop reload restart wishes)
     unit/ctl/virtual_clock.c)
 endforeach()
 
+lbctl_unit_test(ctl/port_owner_test.c ctl_shell ctl_runtime)
 lbctl_unit_test(ctl/table_test.c ctl_shell ctl_runtime)
 lbctl_unit_test(ctl/table_balance_test.c ctl_shell ctl_runtime)
 lbctl_unit_test(ctl/lbctl/show_test.c lbctl_show)
