@@ -174,6 +174,9 @@ static void set_upstream(json_t *o, const struct conf_service *cs)
 
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         (void)json_object_set_new(o, numbers[i].member, json_integer((json_int_t)numbers[i].value));
+    if (cs->client_body_timeout_ms != 0)
+        (void)json_object_set_new(o, "client_body_timeout_ms",
+                                  json_integer((json_int_t)cs->client_body_timeout_ms));
 }
 
 /* Only while there is no backend: a table that says it all the time would be pushed at every start.

@@ -245,6 +245,7 @@ static bool add_service(struct table *t, const json_t *spec, unsigned workers,
     ts->retry_after_s = (unsigned)proto_uint(spec, "retry_after_s", RETRY_AFTER_S);
     ts->connect_ms = (uint32_t)proto_uint(spec, "connect_timeout_ms", CONNECT_MS);
     ts->response_ms = (uint32_t)proto_uint(spec, "response_timeout_ms", RESPONSE_MS);
+    ts->body_ms = (uint32_t)proto_uint(spec, "client_body_timeout_ms", 0);
     ts->stall_ms = (uint32_t)proto_uint(spec, "stall_timeout_ms", ts->response_ms);
     ts->max_body = proto_uint(spec, "max_body", 0);
     ts->keep_idle_ms = (uint32_t)proto_uint(spec, "keepalive_idle_ms", KEEP_IDLE_MS);

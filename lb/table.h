@@ -115,6 +115,7 @@ struct table_service {
     size_t ignore_n;
     unsigned retry_after_s;
     uint32_t connect_ms, response_ms, stall_ms, tunnel_ms;
+    uint32_t body_ms;                    /* of the client; 0: the worker's */
     uint64_t max_body;                   /* 0: any */
     uint32_t keep_idle_ms, keep_time_ms; /* of pooled connections; 0: none kept, any age */
     uint32_t keep_requests;

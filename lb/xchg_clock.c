@@ -10,19 +10,26 @@ static uint64_t client_bytes(const struct xchg *x)
     return x->log.in_n + x->up.got + x->log.out_n + x->down.out_n;
 }
 
+static uint64_t body_ms(const struct xchg *x)
+{
+    uint64_t own = x->ws != NULL ? x->ws->ts->body_ms : 0;
+
+    return own != 0 ? own : x->w->shared->clocks.body_ms;
+}
+
 /* A client that drips does not move its clock: only as many bytes do as the least rate makes in the
  * clock's time. */
 static bool client_progressed(const struct xchg *x)
 {
     const struct clocks *k = &x->w->shared->clocks;
 
-    return (client_bytes(x) - x->clocked_n) * 1000 >= k->min_rate * k->body_ms;
+    return (client_bytes(x) - x->clocked_n) * 1000 >= k->min_rate * body_ms(x);
 }
 
 static void client_clock(struct xchg *x, uint64_t now)
 {
     x->clocked_n = client_bytes(x);
-    sock_clock(&x->c->s, now + x->w->shared->clocks.body_ms);
+    sock_clock(&x->c->s, now + body_ms(x));
 }
 
 /* Nobody waits for the client, but it may have reset its connection right behind its request (see

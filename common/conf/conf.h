@@ -203,8 +203,9 @@ struct conf_service {
     enum conf_rollout rollout;
     uint64_t ready_hold_ms;
     uint64_t connect_timeout_ms, response_timeout_ms, tunnel_timeout_ms;
-    uint64_t stall_timeout_ms; /* 0: as response_timeout_ms */
-    uint64_t max_body;         /* 0: any */
+    uint64_t client_body_timeout_ms; /* 0: as at the top */
+    uint64_t stall_timeout_ms;       /* 0: as response_timeout_ms */
+    uint64_t max_body;               /* 0: any */
     uint64_t keepalive_idle_ms, keepalive_time_ms;
     unsigned keepalive_requests;
     bool pass_trailers;

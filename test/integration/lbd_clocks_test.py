@@ -55,6 +55,12 @@ class Clocks(Case):
         c.send(POST + b"x")
         self.assertEqual(self.elapsed(c.answer, 0.45, 8, began).status, 408)
 
+    def test_silent_body_of_a_patient_service(self):
+        self.only(client_body_timeout_ms=1500)
+        c, began = self.client(), time.monotonic()
+        c.send(POST + b"x")
+        self.assertEqual(self.elapsed(c.answer, 1.4, 20, began).status, 408)
+
     def test_dripping_body(self):
         self.only()
         c, ended, began = self.client(), threading.Event(), time.monotonic()
