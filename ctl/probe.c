@@ -1,5 +1,7 @@
 #include "ctl/probe.h"
 
+#include <string.h>
+
 #include "common/base/list.h"
 #include "common/base/mem.h"
 #include "ctl/http.h"
@@ -23,26 +25,42 @@ struct probe {
     struct list node;
     struct probe_pool *pool;
     uint64_t tag;
-    enum conf_health_kind kind;
+    struct conf_health h; /* what judging needs of it */
 };
 
 const char *probe_result_name(enum probe_result r)
 {
     static const char *const names[] = {
-        [PROBE_OK] = "ok",           [PROBE_BAD_STATUS] = "bad-status",
-        [PROBE_REFUSED] = "refused", [PROBE_RESET] = "reset",
-        [PROBE_TIMEOUT] = "timeout", [PROBE_BAD_ANSWER] = "bad-answer",
-        [PROBE_LOCAL] = "local",     [PROBE_FOREIGN] = "foreign",
+        [PROBE_OK] = "ok",
+        [PROBE_BAD_STATUS] = "bad-status",
+        [PROBE_REFUSED] = "refused",
+        [PROBE_RESET] = "reset",
+        [PROBE_TIMEOUT] = "timeout",
+        [PROBE_BAD_ANSWER] = "bad-answer",
+        [PROBE_LOCAL] = "local",
+        [PROBE_FOREIGN] = "foreign",
+        [PROBE_BAD_BODY] = "bad-body",
     };
 
     return (unsigned)r < ARRAY_LEN(names) ? names[r] : "?";
 }
 
-enum probe_result probe_judge(enum conf_health_kind kind, enum http_end end, int status)
+static enum probe_result judge_answer(const struct conf_health *h, const struct http_answer *a)
 {
-    switch (end) {
+    if (h->kind == CONF_HEALTH_TCP)
+        return PROBE_OK;
+    if (!conf_status_ok(&h->status, a->status))
+        return PROBE_BAD_STATUS;
+    if (h->body != NULL && memmem(a->body, a->body_n, h->body, strlen(h->body)) == NULL)
+        return PROBE_BAD_BODY;
+    return PROBE_OK;
+}
+
+enum probe_result probe_judge(const struct conf_health *h, const struct http_answer *a)
+{
+    switch (a->end) {
     case HTTP_ANSWERED:
-        return kind == CONF_HEALTH_TCP || status == 200 ? PROBE_OK : PROBE_BAD_STATUS;
+        return judge_answer(h, a);
     case HTTP_REFUSED:
         return PROBE_REFUSED;
     case HTTP_RESET:
@@ -61,6 +79,7 @@ enum probe_result probe_judge(enum conf_health_kind kind, enum http_end end, int
 static void probe_free(struct probe *p)
 {
     list_unlink(&p->node);
+    mem_free(p->h.body);
     p->magic = 0;
     mem_free(p);
 }
@@ -69,7 +88,7 @@ static void on_http_done(void *arg, const struct http_answer *a) /* http_done_fn
 {
     struct probe *p = CAST(arg, probe, PROBE_MAGIC);
     struct probe_pool *pool = p->pool;
-    enum probe_result r = probe_judge(p->kind, a->end, a->status);
+    enum probe_result r = probe_judge(&p->h, a);
     uint64_t tag = p->tag;
 
     probe_free(p);
@@ -107,7 +126,8 @@ void probe_start(struct probe_pool *pool, uint64_t tag, const struct conf_health
 {
     struct probe *p = mem_zalloc(sizeof(*p));
 
-    *p = (struct probe){.magic = PROBE_MAGIC, .pool = pool, .tag = tag, .kind = h->kind};
+    *p = (struct probe){.magic = PROBE_MAGIC, .pool = pool, .tag = tag};
+    p->h = (struct conf_health){.kind = h->kind, .status = h->status, .body = mem_strdup(h->body)};
     list_push_back(&pool->running, &p->node);
     http_start(pool->http, &(struct http_ask){
                                .method = h->kind == CONF_HEALTH_TCP ? NULL : "GET",
@@ -118,7 +138,7 @@ void probe_start(struct probe_pool *pool, uint64_t tag, const struct conf_health
                                .proxy_header = h->proxy_header,
                                .timeout_ms = h->timeout_ms,
                                .answer_max = PROBE_BODY_MAX,
-                               .mode = HTTP_BODY_DROP,
+                               .mode = h->body != NULL ? HTTP_BODY_KEEP : HTTP_BODY_DROP,
                                .done = on_http_done,
                                .arg = p,
                            });

@@ -14,9 +14,9 @@
 struct probe_pool;
 
 enum probe_result {
-    PROBE_OK, /* HTTP 200 in time (any 2xx is not enough: the assignment says 200); TCP: connected
-               */
+    PROBE_OK, /* HTTP: a good status (200 alone, if not set) and body in time; TCP: connected */
     PROBE_BAD_STATUS, /* `status` says which */
+    PROBE_BAD_BODY,   /* a good status, but not the text that must be there */
     PROBE_REFUSED,    /* nobody listens */
     PROBE_RESET,      /* connected, then closed without a valid answer */
     PROBE_TIMEOUT,
@@ -26,7 +26,7 @@ enum probe_result {
 };
 const char *probe_result_name(enum probe_result r);
 /* What a finished call says about the instance. Pure. */
-enum probe_result probe_judge(enum conf_health_kind kind, enum http_end end, int status);
+enum probe_result probe_judge(const struct conf_health *h, const struct http_answer *a);
 
 /* Called exactly once per probe, never from within probe_start(). `tag` is the caller's own number
  * (it names the instance by id, not by pointer). took_us: whole probe. */

@@ -53,8 +53,13 @@ static uint64_t next_at(const struct place *p, uint64_t now)
 static void took_result(struct place *p, bool ok, const char *what)
 {
     const struct conf_health *h = &p->service->c->health;
-    struct health_rule rule = {h->fall, h->kind != CONF_HEALTH_NONE ? h->rise : 1,
-                               model_is_fixed(p->service) ? UINT64_MAX : h->start_period_ms};
+    struct health_rule rule = {
+        .fall = h->fall,
+        .rise = h->kind != CONF_HEALTH_NONE ? h->rise : 1,
+        .start_period_ms = model_is_fixed(p->service) ? UINT64_MAX : h->start_period_ms,
+        .start_rise = h->start_rise,
+        .replace_after = h->replace_after,
+    };
     bool first = !model_is_probed(p);
 
     p->probed_generation = p->s.cur.generation;

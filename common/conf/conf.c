@@ -80,6 +80,7 @@ static void service_fini(struct conf_service *s)
                            s->stop_signal,
                            s->publish,
                            s->health.path,
+                           s->health.body,
                            s->health.host,
                            s->static_dir,
                            s->balance.hash_name,
@@ -231,4 +232,12 @@ bool conf_service_may_surge(const struct conf_service *s)
         if (is_written(s->volumes.v[i]))
             return false;
     return s->routes.n > 0 && s->static_dir == NULL && s->backends.n == 0;
+}
+
+bool conf_status_ok(const struct conf_statuses *s, int status)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (status >= s->v[i].first && status <= s->v[i].last)
+            return true;
+    return s->n == 0 && status == 200;
 }

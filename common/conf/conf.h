@@ -21,6 +21,7 @@ enum {
     CONF_ERRORS_MAX = 32,
     CONF_BACKENDS_MAX = 256,
     CONF_WEIGHT_MAX = 256,
+    CONF_STATUSES_MAX = 8,
     CONF_LOG_MAX_SIZE = 10 << 20, /* the default */
     CONF_LOG_MAX_FILES = 3,
 };
@@ -44,6 +45,8 @@ struct conf_addr {
     bool proxy; /* trusted proxies begin a connection with a PROXY header */
 };
 
+#define CONF_NEVER UINT32_MAX
+
 struct conf_backend {
     struct conf_addr at;
     unsigned weight; /* 1 by default */
@@ -55,12 +58,23 @@ struct conf_backends {
 
 enum conf_health_kind { CONF_HEALTH_NONE, CONF_HEALTH_HTTP, CONF_HEALTH_TCP };
 
+struct conf_statuses {
+    struct {
+        uint16_t first, last;
+    } v[CONF_STATUSES_MAX];
+    size_t n; /* 0: 200 alone */
+};
+
 struct conf_health {
     enum conf_health_kind kind;
-    char *path;        /* http */
-    char *host;        /* http: value of Host; NULL: the instance's address */
-    uint16_t port;     /* inside the container; 0: the service's own */
-    bool proxy_header; /* http: behind a PROXY header, as the service's send_proxy has it */
+    struct conf_statuses status;
+    char *body;             /* must be in the answer; NULL: any */
+    unsigned replace_after; /* 0: fall; CONF_NEVER */
+    unsigned start_rise;    /* 0: rise */
+    char *path;             /* http */
+    char *host;             /* http: value of Host; NULL: the instance's address */
+    uint16_t port;          /* inside the container; 0: the service's own */
+    bool proxy_header;      /* http: behind a PROXY header, as the service's send_proxy has it */
     uint64_t interval_ms, timeout_ms;
     unsigned fall, rise;      /* consecutive results that change the state */
     uint64_t start_period_ms; /* a new instance may fail for this long before it is replaced */
@@ -249,6 +263,7 @@ bool conf_parse(const char *name, const char *text, size_t n, struct conf **ret,
                 struct conf_errors *errs) MUST_CHECK;
 void conf_free(struct conf *c);
 void conf_freep(struct conf **c);
+bool conf_status_ok(const struct conf_statuses *s, int status);
 const struct conf_service *conf_service_find(const struct conf *c, const char *name);
 /* Identity of what an instance is made of (image, command, environment, ...; not scale or health):
  * 16 hex digits. */

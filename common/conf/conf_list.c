@@ -400,3 +400,39 @@ bool conf_read_BACKENDS(struct conf_reader *r, const struct conf_row *row, const
     }
     return true;
 }
+
+static bool statuses_add(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                         struct conf_statuses *s)
+{
+    const char *dash =
+        n->kind == YN_SCALAR && n->text.n > 0 ? memchr(n->text.p, '-', n->text.n) : NULL;
+    struct sv first = {n->text.p, dash != NULL ? (size_t)(dash - n->text.p) : n->text.n};
+    struct sv last = dash != NULL ? (struct sv){dash + 1, n->text.n - first.n - 1} : first;
+    uint64_t a = 0, b = 0;
+
+    if (n->kind != YN_SCALAR || s->n == CONF_STATUSES_MAX ||
+        !str_to_u64(first, row->min, row->max, &a, NULL) ||
+        !str_to_u64(last, row->min, row->max, &b, NULL) || b < a)
+        return CONF_BAD(
+            r, n,
+            "'%s': write a status such as 204, a range such as 200-299, or a list of at "
+            "most %d of them",
+            row->key, CONF_STATUSES_MAX);
+    s->v[s->n].first = (uint16_t)a;
+    s->v[s->n++].last = (uint16_t)b;
+    return true;
+}
+
+bool conf_read_STATUSES(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                        void *dst)
+{
+    struct conf_statuses *s = dst;
+
+    s->n = 0;
+    if (n->kind != YN_LIST)
+        return statuses_add(r, row, n, s);
+    for (size_t i = 0; i < n->n; i++)
+        if (!statuses_add(r, row, n->items[i], s))
+            return false;
+    return n->n > 0 || CONF_BAD(r, n, "'%s' is empty; name at least one status", row->key);
+}

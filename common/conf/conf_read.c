@@ -184,6 +184,11 @@ bool conf_read_HEALTH(struct conf_reader *r, const struct conf_row *row UNUSED,
         return CONF_BAD(r, n, "health has both 'path' and 'tcp: true'; keep one");
     if (h->host != NULL && h->kind == CONF_HEALTH_TCP)
         return CONF_BAD(r, n, "health has both 'host' and 'tcp: true'; 'host' goes with 'path'");
+    if (h->body != NULL && h->kind == CONF_HEALTH_TCP)
+        return CONF_BAD(r, n, "health has both 'body' and 'tcp: true'; 'body' goes with 'path'");
+    if (h->replace_after != 0 && h->replace_after < h->fall)
+        return CONF_BAD(r, n, "health: replace_after %u is below fall %u", h->replace_after,
+                        h->fall);
     if (h->path == NULL && h->kind != CONF_HEALTH_TCP)
         return CONF_BAD(r, n,
                         "health needs 'path: /PATH' or 'tcp: true' (or write 'health: none')");

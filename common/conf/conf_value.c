@@ -224,6 +224,16 @@ bool conf_read_CONNECT(struct conf_reader *r, const struct conf_row *row, const 
     return true;
 }
 
+bool conf_read_REPLACE_AFTER(struct conf_reader *r, const struct conf_row *row,
+                             const struct ynode *n, void *dst)
+{
+    if (n->kind == YN_SCALAR && sv_eq(n->text, "never")) {
+        *(unsigned *)dst = CONF_NEVER;
+        return true;
+    }
+    return conf_read_UINT(r, row, n, dst);
+}
+
 bool conf_read_RUNTIME(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                        void *dst)
 {

@@ -56,8 +56,8 @@ void plan_service(const struct plan_in *in, const struct slot *const *slots, siz
             .why = !in->engine_up ? REASON_ENGINE_AWAY : REASON_DEPENDENCY,
             .why_not = !in->engine_up ? "the engine does not answer" : in->waits_for,
         };
-        if (s->state == SLOT_UNHEALTHY && env[i].may_start && s->bad_ms >= in->settled_ms &&
-            replacing < in->replace_max) {
+        if (s->state == SLOT_UNHEALTHY && s->health.lost && env[i].may_start &&
+            s->bad_ms >= in->settled_ms && replacing < in->replace_max) {
             env[i].may_replace = true;
             replacing++;
         }

@@ -83,6 +83,48 @@ static void test_replaces_hung_and_killed(void **state)
     live_replaced(2);
 }
 
+static bool nobody_serves(void)
+{
+    return fake_lb_backends("web") == 0;
+}
+
+/* Readiness takes it out and lets it back in; liveness replaces it. */
+static void test_out_of_rotation_is_not_lost(void **state)
+{
+    (void)state;
+    live.conf->services[0].health.replace_after = 50; /* a second of probes */
+    live_start();
+    live_webs(1);
+    live_mark();
+    fake_box("web", 0)->sick = true;
+    UNTIL(nobody_serves, 500);
+    live_run_for(300);
+    assert_false(live_is_replaced());
+    fake_box("web", 0)->sick = false;
+    live_webs(1);
+    assert_false(live_is_replaced());
+    fake_box("web", 0)->sick = true;
+    live_replaced(1);
+    assert_int_equal(engine.kills, 1);
+}
+
+static void test_never_replaced(void **state)
+{
+    (void)state;
+    live.conf->services[0].health.replace_after = CONF_NEVER;
+    live_start();
+    live_webs(1);
+    live_mark();
+    fake_box("web", 0)->sick = true;
+    UNTIL(nobody_serves, 500);
+    live_run_for(60000);
+    assert_false(live_is_replaced());
+    fake_box("web", 0)->sick = false;
+    live_webs(1);
+    fake_kill(fake_box("web", 0)); /* its end is another matter */
+    live_replaced(1);
+}
+
 static bool settled(void)
 {
     return engine.n == 2 && live_has_webs();
@@ -225,6 +267,8 @@ int main(void)
         LIFE(test_says_that_one_is_on_its_way),
         LIFE(test_replaces_a_sick_one_twice),
         LIFE(test_replaces_hung_and_killed),
+        LIFE(test_out_of_rotation_is_not_lost),
+        LIFE(test_never_replaced),
         LIFE(test_lost_answers_make_no_duplicates),
         LIFE(test_lists_from_the_past),
         LIFE(test_port_taken),

@@ -36,10 +36,45 @@ static void test_judge(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        ROW_EQ_STR(rows[i].name,
-                   probe_result_name(probe_judge(rows[i].kind, rows[i].end, rows[i].status)),
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct conf_health h = {.kind = rows[i].kind};
+        const struct http_answer a = {.end = rows[i].end, .status = rows[i].status, .body = ""};
+
+        ROW_EQ_STR(rows[i].name, probe_result_name(probe_judge(&h, &a)),
                    probe_result_name(rows[i].want));
+    }
+}
+
+static void test_statuses_and_body(void **state)
+{
+    static char text[] = "up and well";
+    const struct conf_health h = {
+        .kind = CONF_HEALTH_HTTP, .status = {.v = {{204, 204}, {300, 399}}, .n = 2}, .body = text};
+    static const struct {
+        const char *name;
+        int status;
+        const char *body;
+        enum probe_result want;
+    } rows[] = {
+        {"named", 204, "I am up and well, thanks", PROBE_OK},
+        {"the range's ends", 300, "up and well", PROBE_OK},
+        {"the range's ends", 399, "up and well", PROBE_OK},
+        {"200 is not named", 200, "up and well", PROBE_BAD_STATUS},
+        {"400", 400, "up and well", PROBE_BAD_STATUS},
+        {"another text", 204, "up and wel", PROBE_BAD_BODY},
+        {"no text", 204, "", PROBE_BAD_BODY},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct http_answer a = {.end = HTTP_ANSWERED,
+                                      .status = rows[i].status,
+                                      .body = rows[i].body,
+                                      .body_n = strlen(rows[i].body)};
+
+        ROW_EQ_STR(rows[i].name, probe_result_name(probe_judge(&h, &a)),
+                   probe_result_name(rows[i].want));
+    }
 }
 
 enum { PROBES = 200 };
@@ -205,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_statuses_and_body),
         cmocka_unit_test_setup_teardown(test_many_side_by_side, up, down),
         cmocka_unit_test_setup_teardown(test_pool_freed_from_done, up, down),
     };

@@ -12,10 +12,11 @@
 
 enum { MAX = 12 };
 
-/* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy, D draining because
- * sick, d draining because unwanted, P stopping because sick, w waiting, S starting in the place of
- * a sick one, O ready but outdated, H held and outdated, o the same draining. want: one word a
- * slot: w wanted, s may start, r may be replaced, l may leave, o may be rolled, - nothing. */
+/* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy and lost, u
+ * unhealthy, D draining because sick, d draining because unwanted, P stopping because sick, w
+ * waiting, S starting in the place of a sick one, O ready but outdated, H held and outdated, o the
+ * same draining. want: one word a slot: w wanted, s may start, r may be replaced, l may leave, o
+ * may be rolled, - nothing. */
 static const struct {
     const char *name;
     unsigned wish;
@@ -33,6 +34,7 @@ static const struct {
     {"stands in for a sick one, which may be replaced", 1, true, true, "UR", "wsr s"},
     {"only as many stand in as are missing", 3, true, true, "RwRRRR", "ws ws ws s sl sl"},
     {"one sick", 2, true, true, "RU", "ws wsr"},
+    {"out of rotation, but not to be replaced yet", 2, true, true, "uU", "ws wsr"},
     {"all sick: one at a time", 3, true, true, "UUU", "wsr ws ws"},
     {"one on its way: the others wait", 3, true, true, "DUU", "ws ws ws"},
     {"being stopped counts", 3, true, true, "PUU", "ws ws ws"},
@@ -78,6 +80,10 @@ static struct slot make(char c)
         s.state = SLOT_READY;
         break;
     case 'U':
+        s.state = SLOT_UNHEALTHY;
+        s.health.lost = true;
+        break;
+    case 'u':
         s.state = SLOT_UNHEALTHY;
         break;
     case 'H':
@@ -190,7 +196,7 @@ static void test_nothing_is_rolled(void **state)
 
 static void test_old_evidence_is_not_enough(void **state)
 {
-    struct slot sick = {.state = SLOT_UNHEALTHY, .bad_ms = 1000};
+    struct slot sick = {.state = SLOT_UNHEALTHY, .health = {.lost = true}, .bad_ms = 1000};
     const struct slot *p = &sick;
     struct plan_in in = {
         .wish = 1, .engine_up = true, .deps_ready = true, .replace_max = 1, .settled_ms = 1001};
