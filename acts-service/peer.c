@@ -43,7 +43,8 @@ struct peers {
     struct list all;
     unsigned n;
     bool full;
-    size_t held; /* unread and held bytes of all peers */
+    unsigned cuts; /* peers that are cut and not yet gone */
+    size_t held;   /* unread and held bytes of all peers */
     void (*room)(void *, bool);
     void *arg;
 };
@@ -68,6 +69,7 @@ unsigned peers_count(const struct peers *ps)
     return ps->n;
 }
 
+static void retry_room(struct peers *ps);
 static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 static void on_peer_output(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg);
 
@@ -82,6 +84,7 @@ static void peer_free(struct peer *p)
     list_unlink(&p->node);
     ps->held -= p->unread + p->held;
     ps->n--;
+    ps->cuts -= p->cut;
     p->magic = 0;
     mem_free(p);
     if (ps->full && ps->n < ps->conf.max) {
@@ -94,6 +97,7 @@ void peer_cut(struct peer *p)
 {
     evutil_socket_t fd = bufferevent_getfd(p->bev);
 
+    p->peers->cuts += !p->cut;
     p->cut = true;
     if (fd >= 0)
         (void)shutdown(fd, SHUT_RDWR);
@@ -241,6 +245,7 @@ static void on_peer_attach(struct loop_later *self) /* end of turn */
     } else {
         evhttp_connection_set_closecb(evcon, on_peer_close, p);
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        retry_room(p->peers);
     }
     bufferevent_decref(bev);
 }
@@ -259,12 +264,24 @@ static bool cut_oldest(struct peers *ps, enum peer_state state)
 }
 
 /* Who has waited longest makes room: first the idle, then those that dribble a head. */
+static bool cut_someone(struct peers *ps)
+{
+    return cut_oldest(ps, PEER_IDLE) || cut_oldest(ps, PEER_HEAD);
+}
+
 static void make_room(struct peers *ps)
 {
-    if (cut_oldest(ps, PEER_IDLE) || cut_oldest(ps, PEER_HEAD))
+    if (cut_someone(ps))
         return;
     ps->full = true;
     ps->room(ps->arg, false);
+}
+
+/* All were busy, or had only just been accepted: now there may be somebody to cut. */
+static void retry_room(struct peers *ps)
+{
+    if (ps->full && ps->cuts == 0)
+        (void)cut_someone(ps);
 }
 
 struct bufferevent *peers_accept(struct event_base *base, void *arg)
@@ -348,4 +365,5 @@ void peer_idle(struct peer *p)
         begin_head(p);
         scan_head(p, b, 0, n);
     }
+    retry_room(p->peers);
 }

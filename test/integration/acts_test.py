@@ -1142,6 +1142,21 @@ class Life(unittest.TestCase):
         lock.wait(10)
         self.assertEqual(a.stop(), 0)
 
+    def test_too_many_connections_in_one_go(self):
+        """More than may be open are waiting when the program looks: none of them is old enough to make room."""
+        a = Acts(PG, limit_files=200)
+        crowd = []
+        try:
+            a.proc.send_signal(signal.SIGSTOP)
+            for _ in range(150):
+                crowd.append(socket.create_connection(("127.0.0.1", a.port), 5))
+            a.proc.send_signal(signal.SIGCONT)
+            self.assertEqual(a.get("/_health").status, 200)
+        finally:
+            for s in crowd:
+                s.close()
+        self.assertEqual(a.stop(), 0)
+
     def test_too_many_connections(self):
         a = Acts(PG, limit_files=200)
         idle, slow = [], []
