@@ -372,13 +372,14 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
 {
     const struct slot **slots = mem_array(s->places_n, sizeof(const struct slot *));
     struct slot_env *env = mem_array(s->places_n, sizeof(*env));
+    unsigned replace_max = braking_update(s, plan_replace_limit(s->wish)); /* may settle it */
     struct plan_in in = {
         .wish = s->wish,
         .engine_up = observe_engine_up(a->c->observer),
         .deps_ready = model_deps_ready(s),
         .settled_ms = s->settled_ms,
         .waits_for = s->waits_for,
-        .replace_max = braking_update(s, plan_replace_limit(s->wish)),
+        .replace_max = replace_max,
         .may_surge = s->may_surge,
         .may_roll = deps_are_current(s),
         .hold = now < s->settled_ms + s->c->ready_hold_ms,

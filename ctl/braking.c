@@ -105,8 +105,11 @@ unsigned braking_update(struct service *s, unsigned normal)
     struct brake_in in = look(s);
     bool was = s->brake.bad_ms != 0;
 
-    if (brake_update(&s->brake, &in))
+    if (brake_update(&s->brake, &in)) {
         note(s, &in);
+        if (s->brake.state == BRAKE_OFF) /* what was seen before says nothing about now */
+            s->settled_ms = in.now_ms;
+    }
     if (!was && s->brake.bad_ms != 0) {
         s->ctl->ailing++;
         ask_deps(s);

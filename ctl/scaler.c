@@ -133,13 +133,14 @@ static void note(struct scaler *sc, const struct service *s, enum ledger_kind ki
                 "%u -> %u instances: %s", from, s->wish, text);
 }
 
-/* A service that is being rolled to a new form does not shrink: every instance that leaves would be
- * one less to stand in. The next interval decides again. */
-static void keep_while_rolled(struct service *s, struct scale_decision *d, uint64_t now)
+/* A service that is being rolled to a new form, or whose instances fail in a crowd, does not
+ * shrink: every instance that leaves would be one less to stand in. The next interval decides
+ * again. */
+static void keep(struct service *s, struct scale_decision *d, uint64_t now)
 {
-    (void)snprintf(d->reason, sizeof d->reason,
-                   "%llu requests ask for %u, but it is being rolled: stays at %u",
-                   (unsigned long long)d->count, d->to, d->from);
+    (void)snprintf(d->reason, sizeof d->reason, "%llu requests ask for %u, but %s: stays at %u",
+                   (unsigned long long)d->count, d->to,
+                   s->brake.state != BRAKE_OFF ? "most are bad" : "it is being rolled", d->from);
     d->to = d->from;
     scale_resume(&s->scale, &s->rule, d->to, now);
 }
@@ -151,8 +152,8 @@ static void decide(struct scaler *sc, struct service *s, bool complete)
 
     if (!scaler_is_auto(s) || !scale_decide(&s->scale, &s->rule, s->wish, complete, now, &d))
         return;
-    if (d.to < d.from && model_outdated(s) > 0)
-        keep_while_rolled(s, &d, now);
+    if (d.to < d.from && (model_outdated(s) > 0 || s->brake.state != BRAKE_OFF))
+        keep(s, &d, now);
     log_info("scale decision", "service=%s count=%llu from=%u to=%u reason=\"%s\"", s->c->name,
              (unsigned long long)d.count, d.from, d.to, d.reason);
     s->decided = true;

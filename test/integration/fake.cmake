@@ -19,6 +19,7 @@ lbctl_fake_test(trouble_disk_version test_trouble.py Disk Version)
 lbctl_fake_test(trouble_events test_trouble.py Events NoHints)
 lbctl_fake_test(lifecycle_stops test_lifecycle.py Stops)
 lbctl_fake_test(lifecycle test_lifecycle.py Admission HostOfTheCheck NoNumbers Port)
+lbctl_fake_test(brake test_brake.py)
 lbctl_fake_test(chaos chaos.py --engine fake --faults 15 --seconds 30 --seed 4)
 add_test(NAME bench/probes COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/bench/probes --services 40 --seconds 3)
 set_tests_properties(bench/probes PROPERTIES LABELS fake TIMEOUT 300 RESOURCE_LOCK lbctl-lane-fake

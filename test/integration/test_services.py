@@ -1,15 +1,14 @@
 #!/usr/bin/python3
 """Any app: several services, an unchanged server from a Debian package, servers that others run, Compose's keys."""
-import http.server
 import io
 import json
 import os
 import subprocess
 import tarfile
 import tempfile
-import threading
 
 from lib import case, client, engine
+from lib.legacy import Legacy
 from lib.stack import Stack, until
 
 NGINX = "lbt-nginx:1"
@@ -53,33 +52,6 @@ def make_image(root):
     engine.call("POST", "/images/create", raw.getvalue(), content_type="application/x-tar",
                 query={"fromSrc": "-", "repo": repo, "tag": version,
                        "changes": 'CMD ["/usr/sbin/nginx", "-g", "daemon off;"]'})
-
-
-class Legacy:
-    """A server that lbctl does not start."""
-
-    def __init__(self, name):
-        self.sick = False
-        owner = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                body = name.encode()
-                self.send_response(500 if owner.sick else 200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.name = name
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
 class Services(case.Case):
