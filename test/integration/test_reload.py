@@ -53,7 +53,7 @@ class Reload(case.Case):
 
     def test_rolled_changes_under_traffic(self):
         self.stack.scale(2)
-        with client.Traffic(self.stack.port, threads=4, pause=0.02) as t:
+        with client.Traffic(self.stack.port, threads=6, pause=0.02) as t:  # over 200 a second
             until(lambda: len(t.records) > 20, 10, "traffic")
             for i in range(1, CHANGES + 1):
                 self.edit(f"form{i - 1}\"", f"form{i}\"")
