@@ -72,6 +72,8 @@ static bool has_room(const struct pick_in *in, unsigned i, struct total t)
     uint64_t share = (t.in_flight + 1) * pick_weight(in, i) * in->plan->bound_milli;
     uint64_t whole = t.weight * 1000;
 
+    if (whole == 0) /* none was usable when they were counted, and now this one is */
+        return true;
     return in->view->in_flight(in->arg, i) < (share + whole - 1) / whole;
 }
 

@@ -16,6 +16,8 @@ struct world {
     uint32_t ids[MOST];
     uint64_t since_ms[MOST];
     uint64_t usable; /* bits */
+    bool flickers;   /* other workers hold, eject and release backends while one is chosen */
+    uint64_t flicker;
     uint32_t in_flight[MOST], latency_us[MOST];
     _Atomic uint64_t own_cursor, *cursor; /* copies of a world share the first one's */
     uint64_t random, now_ms;
@@ -26,6 +28,10 @@ struct world {
 
 static bool usable(void *arg, unsigned i)
 {
+    struct world *w = arg;
+
+    if (w->flickers && (splitmix_next(&w->flicker) & 3) != 0)
+        return false;
     return (((const struct world *)arg)->usable >> i & 1) != 0;
 }
 
@@ -101,6 +107,30 @@ static void count(struct world *w, unsigned picks, unsigned *counts)
 
         assert_in_range(i, 0, w->plan.n - 1);
         counts[i]++;
+    }
+}
+
+/* What is usable changes at any moment: the choice is a backend or none, whatever was seen. */
+static void test_candidates_come_and_go(void **state)
+{
+    uint64_t r = 815;
+
+    (void)state;
+    for (unsigned turn = 0; turn < 60000; turn++) {
+        struct world w;
+        unsigned n = 1 + (unsigned)(splitmix_next(&r) % 5), i;
+
+        setup(&w, (enum pick_policy)(turn % PICK_POLICIES), n, r);
+        w.flickers = true;
+        w.flicker = splitmix_next(&r);
+        w.has_key = true;
+        w.key = r;
+        w.plan.bound_milli = turn & 1 ? 1250 : 0;
+        for (unsigned k = 0; k < n; k++)
+            w.in_flight[k] = (uint32_t)(splitmix_next(&r) % 3);
+        i = choose(&w);
+        if (i != PICK_NONE)
+            assert_in_range(i, 0, n - 1);
     }
 }
 
@@ -733,6 +763,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_only_candidates),
+        cmocka_unit_test(test_candidates_come_and_go),
         cmocka_unit_test(test_shares_while_idle),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_order_is_smooth),
