@@ -90,6 +90,8 @@ static void peer_free(struct peer *p)
     if (ps->full && ps->n < ps->conf.max) {
         ps->full = false;
         ps->room(ps->arg, true);
+    } else {
+        retry_room(ps); /* those that were cut were not enough */
     }
 }
 
@@ -277,7 +279,8 @@ static void make_room(struct peers *ps)
     ps->room(ps->arg, false);
 }
 
-/* All were busy, or had only just been accepted: now there may be somebody to cut. */
+/* All were busy, or had only just been accepted, and more than may be: now there may be somebody to
+ * cut. */
 static void retry_room(struct peers *ps)
 {
     if (ps->full && ps->cuts == 0)

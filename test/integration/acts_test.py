@@ -1143,19 +1143,23 @@ class Life(unittest.TestCase):
         self.assertEqual(a.stop(), 0)
 
     def test_too_many_connections_in_one_go(self):
-        """More than may be open are waiting when the program looks: none of them is old enough to make room."""
-        a = Acts(PG, limit_files=200)
-        crowd = []
-        try:
-            a.proc.send_signal(signal.SIGSTOP)
-            for _ in range(150):
-                crowd.append(socket.create_connection(("127.0.0.1", a.port), 5))
-            a.proc.send_signal(signal.SIGCONT)
-            self.assertEqual(a.get("/_health").status, 200)
-        finally:
-            for s in crowd:
-                s.close()
-        self.assertEqual(a.stop(), 0)
+        """More than may be open are waiting when the program looks: none, or not enough, of them are old enough to
+        make room."""
+        for before in (0, 10, 60, 130):
+            with self.subTest(before=before):
+                a = Acts(PG, limit_files=200)
+                crowd = [socket.create_connection(("127.0.0.1", a.port), 5) for _ in range(before)]
+                try:
+                    self.assertEqual(a.get("/_health").status, 200)
+                    a.proc.send_signal(signal.SIGSTOP)
+                    for _ in range(150):
+                        crowd.append(socket.create_connection(("127.0.0.1", a.port), 5))
+                    a.proc.send_signal(signal.SIGCONT)
+                    self.assertEqual(a.get("/_health").status, 200)
+                finally:
+                    for s in crowd:
+                        s.close()
+                self.assertEqual(a.stop(), 0)
 
     def test_too_many_connections(self):
         a = Acts(PG, limit_files=200)
