@@ -442,7 +442,7 @@ class Messages(Case):
                 c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             c.close()
         until("no connections", lambda: self.lbd.stats()["connections"] == 0, 20)
-        self.assertEqual(self.lbd.service()["in_flight"], 0)
+        until("nothing in flight", lambda: self.lbd.service()["in_flight"] == 0, 20)
         self.assertEqual(self.lbd.get().status, 200)
         b.close()
 
@@ -597,8 +597,7 @@ class Balance(Case):
         self.lbd.push(bs)
         self.load(3000, 64, lambda: self.lbd.push(bs))
         self.assertEqual([len(b.requests) for b in bs], [1000, 1000, 1000])
-        s = self.lbd.service()
-        self.assertEqual([x["in_flight"] for x in s["backends"]], [0, 0, 0])
+        until("nothing in flight", lambda: [x["in_flight"] for x in self.lbd.service()["backends"]] == [0, 0, 0], 20)
 
     def test_cursor_survives_a_push(self):
         bs = [self.backend(x) for x in "ABC"]
