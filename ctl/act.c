@@ -381,6 +381,7 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
         .waits_for = s->waits_for,
         .replace_max = replace_max,
         .may_surge = s->may_surge,
+        .may_move = s->c->port_taken == CONF_PORT_TAKEN_MOVE,
         .may_roll = deps_are_current(s),
         .hold = now < s->settled_ms + s->c->ready_hold_ms,
     };

@@ -54,13 +54,15 @@ static void place_backend(struct place *p, uint64_t now)
     slot_adopt(&p->s, &i, true, false, now);
 }
 
-/* scale.max, and one more for the time of a roll where there is a port for it. */
+/* scale.max; one more for the time of a roll where there is a port for it; all ports where a slot
+ * whose port is taken is stood in for. */
 static unsigned count_places(const struct conf_service *cs, bool may_surge)
 {
-    bool spare = cs->host_port_first == 0 ||
-                 (unsigned)(cs->host_port_last - cs->host_port_first) + 1 > cs->scale.max;
+    unsigned ports = (unsigned)(cs->host_port_last - cs->host_port_first) + 1;
 
-    return cs->scale.max + (may_surge && spare);
+    if (cs->host_port_first != 0 && cs->port_taken == CONF_PORT_TAKEN_MOVE)
+        return ports;
+    return cs->scale.max + (may_surge && (cs->host_port_first == 0 || ports > cs->scale.max));
 }
 
 void model_build(struct ctl *c)
@@ -175,6 +177,11 @@ void model_refresh_waits(struct service *s)
         if (!model_has_ready(d))
             at += (size_t)snprintf(s->waits_for + at, sizeof s->waits_for - at, " %s", d->c->name);
     }
+}
+
+bool model_is_stood_in(const struct place *p)
+{
+    return p->service->c->port_taken == CONF_PORT_TAKEN_MOVE && slot_is_port_taken(&p->s);
 }
 
 uint16_t model_port(const struct place *p)

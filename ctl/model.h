@@ -139,6 +139,8 @@ bool model_has_ready(const struct service *s);    /* files are always there */
 bool model_deps_ready(
     const struct service *s); /* fills s->waits_for beforehand: model_refresh_waits() */
 void model_refresh_waits(struct service *s);
+/* Its port is taken, and a further slot is wanted instead. */
+bool model_is_stood_in(const struct place *p);
 uint16_t model_port(const struct place *p);  /* host port, that of a fixed backend, or 0 */
 bool model_is_probed(const struct place *p); /* the current instance has had a probe's result */
 /* Where the current instance is reached: by probes, by lbd. "" while unknown. */

@@ -108,14 +108,14 @@ static json_t *build_slot(const struct report *r, const struct place *p)
     bool none = s->cur.id[0] == '\0' && !model_is_fixed(p->service);
 
     return json_pack(
-        "{s:i, s:i, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:b, s:s, s:b, s:i}", "slot",
-        (int)p->index, "port", (int)model_port(p), "id", s->cur.id, "token",
+        "{s:i, s:i, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:i, s:b, s:s, s:b, s:i, s:b}",
+        "slot", (int)p->index, "port", (int)model_port(p), "id", s->cur.id, "token",
         none ? "" : s->cur.token, "generation", num(s->cur.generation), "state",
         slot_state_name(s->state), "health", none ? "none" : p->health, "since_ms",
         num(r->now - s->since_ms), "reason", text(s->reason), "requests",
         num(none ? 0 : p->requests), "in_flight", num(none ? 0 : p->in_flight), "replaced",
         (int)s->replaced, "outdated", s->cur.outdated, "code", reason_code(s->why), "held",
-        hold_is_on(p), "fails", (int)s->fails);
+        hold_is_on(p), "fails", (int)s->fails, "stood_in", model_is_stood_in(p));
 }
 
 /* Wanted slots, and whatever still has something in it. */
@@ -160,7 +160,8 @@ static json_t *build_failing(const struct service *s)
         char q[2 * SLOT_REASON_MAX];
 
         if ((v->fails >= FAILS_TOLD || (v->fails > 0 && v->cause == SLOT_NEVER_READY)) &&
-            v->state != SLOT_READY && v->state != SLOT_EMPTY && !v->cur.outdated)
+            v->state != SLOT_READY && v->state != SLOT_EMPTY && !v->cur.outdated &&
+            !model_is_stood_in(&s->places[i]))
             return json_sprintf("slot %u: %s", i, str_quote(sv_of(v->trouble), q, sizeof q));
     }
     return json_null();

@@ -171,6 +171,7 @@ struct conf_balance {
 const char *conf_policy_word(enum conf_policy p);
 const char *conf_hash_by_word(enum conf_hash_by by);
 
+enum conf_port_taken { CONF_PORT_TAKEN_WAIT, CONF_PORT_TAKEN_MOVE };
 enum conf_manual_stop { CONF_MANUAL_STOP_REPLACE, CONF_MANUAL_STOP_HOLD };
 enum conf_connect { CONF_CONNECT_PUBLISHED, CONF_CONNECT_DIRECT };
 
@@ -206,7 +207,8 @@ struct conf_service {
     uint16_t host_port_first, host_port_last; /* 0: not published */
     char *publish;                            /* host address of published ports */
     enum conf_connect connect;
-    bool fail_open; /* bad instances serve while the brake on mass failure is on */
+    bool fail_open;                  /* bad instances serve while the brake on mass failure is on */
+    enum conf_port_taken port_taken; /* by a program that is not ours */
     enum conf_manual_stop manual_stop; /* a container that somebody stops through the engine */
     struct conf_health health;
     struct conf_scale scale;

@@ -234,6 +234,18 @@ bool conf_read_REPLACE_AFTER(struct conf_reader *r, const struct conf_row *row,
     return conf_read_UINT(r, row, n, dst);
 }
 
+bool conf_read_PORT_TAKEN(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                          void *dst)
+{
+    static const char *const words[] = {"wait", "move"};
+    unsigned v;
+
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
+        return false;
+    *(enum conf_port_taken *)dst = (enum conf_port_taken)v;
+    return true;
+}
+
 bool conf_read_RUNTIME(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                        void *dst)
 {

@@ -10,23 +10,38 @@ static bool is_outdated(const struct slot *s)
     return s->cur.outdated && s->cur.phase != INST_NONE && s->cur.phase != INST_DEAD;
 }
 
+static bool is_blocked(const struct plan_in *in, const struct slot *s)
+{
+    return in->may_move && slot_is_port_taken(s);
+}
+
+static bool surges(const struct plan_in *in, const struct slot *const *slots, size_t n)
+{
+    if (!in->may_surge || !in->may_roll)
+        return false;
+    for (size_t i = 0; i < in->wish && i < n; i++)
+        if (is_outdated(slots[i]) && slots[i]->state != SLOT_HELD)
+            return true;
+    return false;
+}
+
 unsigned plan_width(const struct plan_in *in, const struct slot *const *slots, size_t n)
 {
-    if (!in->may_surge || !in->may_roll || in->wish >= n)
-        return in->wish;
-    for (size_t i = 0; i < in->wish; i++)
-        if (is_outdated(slots[i]) && slots[i]->state != SLOT_HELD)
-            return in->wish + 1;
-    return in->wish;
+    unsigned width = in->wish + surges(in, slots, n);
+
+    for (size_t i = 0; i < width && i < n; i++) /* a stand-in may be blocked itself */
+        width += is_blocked(in, slots[i]);
+    return width < n || in->wish > n ? width : (unsigned)n;
 }
 
 /* The next one to roll, or n. */
-static size_t next_to_roll(const struct slot *const *slots, size_t n, unsigned width)
+static size_t next_to_roll(const struct plan_in *in, const struct slot *const *slots, size_t n,
+                           unsigned width)
 {
     size_t next = n;
 
     for (size_t i = 0; i < width && i < n; i++) {
-        if (slots[i]->state == SLOT_HELD)
+        if (slots[i]->state == SLOT_HELD || is_blocked(in, slots[i]))
             continue;
         if (slots[i]->state != SLOT_READY)
             return n;
@@ -63,7 +78,7 @@ void plan_service(const struct plan_in *in, const struct slot *const *slots, siz
         }
     }
     roll = in->engine_up && in->deps_ready && in->may_roll && !in->hold
-               ? next_to_roll(slots, n, width)
+               ? next_to_roll(in, slots, n, width)
                : n;
     if (roll < n)
         env[roll].may_roll = true;

@@ -18,7 +18,9 @@
  *   - ready ones that are outdated are rolled to their new form one after another, the highest
  * first, each only when all that are wanted are ready and no hold is on. Where there is a spare
  * slot, one more than wished runs meanwhile, the first in the new form: a form that never becomes
- * ready costs nothing. */
+ * ready costs nothing;
+ *   - where the service may move, a further slot is wanted for each one whose port somebody else
+ * has; that one goes on trying, and the further one leaves when it is ready. */
 struct plan_in {
     unsigned wish;
     bool engine_up;
@@ -27,6 +29,7 @@ struct plan_in {
     const char *waits_for; /* names for the reason, when deps_ready is false; borrowed by env */
     unsigned replace_max;  /* sick ones at once: plan_replace_limit(), or less by the brake */
     bool may_surge;        /* one more than wished may run while the service is rolled */
+    bool may_move;         /* further slots stand in for those whose port is taken */
     bool may_roll;         /* false: what it stands on is being rolled itself */
     bool hold;             /* the last one that came up has not yet been ready for long enough */
 };
@@ -34,7 +37,7 @@ struct plan_in {
 void plan_service(const struct plan_in *in, const struct slot *const *slots, size_t n,
                   struct slot_env *env);
 unsigned plan_replace_limit(unsigned wish);
-/* How many slots are wanted now: wish, or one more while the service is rolled. */
+/* How many slots are wanted now: wish, one more while the service is rolled, and stand-ins. */
 unsigned plan_width(const struct plan_in *in, const struct slot *const *slots, size_t n);
 
 #endif

@@ -95,6 +95,11 @@ bool slot_is_coming(const struct slot *s, const struct slot_env *env)
     }
 }
 
+bool slot_is_port_taken(const struct slot *s)
+{
+    return s->fails > 0 && s->trouble_why == REASON_PORT_TAKEN && s->state != SLOT_READY;
+}
+
 bool slot_is_replacing(const struct slot *s)
 {
     return s->cause == SLOT_SICK && s->state != SLOT_WAITING && s->state != SLOT_READY;

@@ -149,6 +149,7 @@ bool slot_is_free(const struct slot *s); /* nothing in it, nothing on its way */
 bool slot_is_probed(const struct slot *s);
 /* An instance is on its way into the slot and nothing is known to be in its way. */
 bool slot_is_coming(const struct slot *s, const struct slot_env *env);
+bool slot_is_port_taken(const struct slot *s); /* by somebody else; also while it tries again */
 bool slot_is_replacing(
     const struct slot *s); /* a sick one is on its way out, or its successor on its way in */
 

@@ -36,23 +36,27 @@ static const json_t *find(const json_t *status, const char *name)
     return NULL;
 }
 
-/* Each slot that is wished for holds a ready instance of today's form, or is held by the operator.
- */
+/* Each slot that is wished for holds a ready instance of today's form, or is held by the operator,
+ * or a further one stands in for it; and there are as many as wished. */
 static bool is_whole(const json_t *service)
 {
     const json_t *slots = json_object_get(service, "slots"), *slot;
-    uint64_t wish = proto_uint(service, "wish", 1), ready = 0;
+    uint64_t wish = proto_uint(service, "wish", 1), good = 0, held = 0;
     size_t i;
 
     json_array_foreach(slots, i, slot)
     {
         const char *state = proto_str(slot, "state", "");
+        bool is_held = strcmp(state, "held") == 0;
 
-        ready += proto_uint(slot, "slot", 0) < wish &&
-                 (strcmp(state, "held") == 0 ||
-                  (strcmp(state, "ready") == 0 && !proto_bool(slot, "outdated", false)));
+        if (proto_uint(slot, "slot", 0) >= wish)
+            continue;
+        held += is_held;
+        good += is_held || proto_bool(slot, "stood_in", false) ||
+                (strcmp(state, "ready") == 0 && !proto_bool(slot, "outdated", false));
     }
-    return json_array_size(slots) == 0 || ready == wish; /* files have no slots */
+    return json_array_size(slots) == 0 || /* files have no slots */
+           (good == wish && proto_uint(service, "ready", 0) + held >= wish);
 }
 
 static enum progress look_at(const json_t *service, const char *name, uint64_t *left)

@@ -189,6 +189,33 @@ class Port(case.FakeCase):
         self.assertEqual(t.failures(), [])
         self.stack.exactly(3)
 
+    def test_moves_on_where_it_may_and_comes_back(self):
+        s = Stack(app={"drain": "1s", "stop_grace_period": "2s", "port_taken": "move",
+                       "scale": "{ min: 3, max: 3 }"})
+        self.addCleanup(s.close)
+        taken = s.host_first + 1
+        with engine.socket.socket() as thief:
+            thief.setsockopt(engine.socket.SOL_SOCKET, engine.socket.SO_REUSEADDR, 1)
+            thief.bind(("127.0.0.1", taken))
+            thief.listen()
+            s.start_lbd()
+            s.start_ctld()
+            until(lambda: set(s.ids()) == {s.host_first, s.host_first + 2, s.host_first + 3}, 60, "a further slot")
+            self.assertEqual(s.svc()["ready"], 3)
+            self.assertTrue(any(str(taken) in x["reason"] for x in s.svc()["slots"]), "the reason is not told")
+            with open(s.config, encoding="utf-8") as f:
+                text = f.read()
+            s.write_config(text.replace("drain: 1s", "drain: 2s"))
+            r = s.lbctl("reload", timeout=120)
+            self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
+            thief.settimeout(0)
+            with self.assertRaises(BlockingIOError, msg="somebody connected to the foreign program"):
+                thief.accept()
+        with client.Traffic(s.port, threads=2, pause=0.02) as t:
+            until(lambda: set(s.ids()) == {s.host_first + i for i in range(3)}, 120, "back on its own port")
+        self.assertEqual(t.failures(), [])
+        s.exactly(3)
+
     def test_a_stranger_that_answers_well(self):
         """The container dies while the engine is away, and another program takes its port and answers everything with
         200, health checks too: not one request goes there, and the slot is not ready."""

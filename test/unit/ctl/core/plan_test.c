@@ -14,9 +14,9 @@ enum { MAX = 12 };
 
 /* slots: one letter each: . empty, c creating, s starting, R ready, U unhealthy and lost, u
  * unhealthy, D draining because sick, d draining because unwanted, P stopping because sick, w
- * waiting, S starting in the place of a sick one, O ready but outdated, H held and outdated, o the
- * same draining. want: one word a slot: w wanted, s may start, r may be replaced, l may leave, o
- * may be rolled, - nothing. */
+ * waiting, S starting in the place of a sick one, B its port is taken, O ready but outdated, H held
+ * and outdated, o the same draining. want: one word a slot: w wanted, s may start, r may be
+ * replaced, l may leave, o may be rolled, - nothing. */
 static const struct {
     const char *name;
     unsigned wish;
@@ -85,6 +85,11 @@ static struct slot make(char c)
         break;
     case 'u':
         s.state = SLOT_UNHEALTHY;
+        break;
+    case 'B':
+        s.state = SLOT_WAITING;
+        s.fails = 3;
+        s.trouble_why = REASON_PORT_TAKEN;
         break;
     case 'H':
         s.state = SLOT_HELD;
@@ -170,6 +175,53 @@ static void test_rows(void **state)
     }
 }
 
+/* The same letters; the service may move to further slots. */
+static void test_stand_ins(void **state)
+{
+    static const struct {
+        const char *name;
+        unsigned wish;
+        const char *slots, *want;
+    } all[] = {
+        {"a further one for each whose port is taken", 2, "BR..", "ws ws ws s"},
+        {"two of them", 2, "BB..", "ws ws ws ws"},
+        {"the stand-in is blocked, too", 2, "BRB.", "ws ws ws ws"},
+        {"no more slots than there are", 2, "BBB", "ws ws ws"},
+        {"the port is free: it starts, the stand-in stays meanwhile", 2, "sRR.", "ws ws s s"},
+        {"and leaves when all are ready", 2, "RRR.", "ws ws sl s"},
+        {"one that is blocked holds up no roll", 2, "BORR", "ws wso ws ws"},
+        {"not wanted, and blocked: nothing for it", 1, "RB.", "ws s s"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct slot slots[MAX];
+        const struct slot *p[MAX];
+        struct slot_env env[MAX];
+        struct plan_in in = {.wish = all[i].wish,
+                             .engine_up = true,
+                             .deps_ready = true,
+                             .may_surge = true,
+                             .may_roll = true,
+                             .may_move = true};
+        size_t n = strlen(all[i].slots);
+        char got[128];
+
+        for (size_t k = 0; k < n; k++) {
+            slots[k] = make(all[i].slots[k]);
+            p[k] = &slots[k];
+        }
+        plan_service(&in, p, n, env);
+        describe(env, n, got, sizeof got);
+        if (strcmp(got, all[i].want) != 0)
+            fail_msg("%s: want \"%s\", got \"%s\"", all[i].name, all[i].want, got);
+        in.may_move = false;
+        plan_service(&in, p, n, env); /* who must wait gets no stand-in */
+        assert_false(all[i].slots[0] == 'B' && strchr(all[i].slots, 'O') == NULL &&
+                     n > all[i].wish && env[all[i].wish].wanted);
+    }
+}
+
 static void test_nothing_is_rolled(void **state)
 {
     struct slot old = {.state = SLOT_READY, .cur = {.phase = INST_RUNNING, .outdated = true}};
@@ -225,6 +277,7 @@ static void test_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_limit),
+                                       cmocka_unit_test(test_stand_ins),
                                        cmocka_unit_test(test_nothing_is_rolled),
                                        cmocka_unit_test(test_old_evidence_is_not_enough)};
 
