@@ -146,6 +146,13 @@ const struct table_service *xchg_home(const struct xchg *x);
 
 bool xchg_passes_trailers(const struct xchg *x);
 
+/* Find whose the request is, count it, and answer it or go to XS_PICK (xchg_route.c). */
+void xchg_route(struct xchg *x);
+
+/* A request's body, announced or arrived, that the service does not take, and its answer. */
+bool xchg_is_too_large(const struct xchg *x, uint64_t body);
+void xchg_refuse_too_large(struct xchg *x);
+
 /* Answer by the route itself, or for a service in maintenance. false: a backend has to. */
 bool xchg_own_by_route(struct xchg *x, struct sv path);
 
