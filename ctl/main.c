@@ -112,8 +112,7 @@ static bool would_be_process(const struct conf *conf)
     for (size_t i = 0; i < conf->services_n; i++) {
         const struct conf_service *s = &conf->services[i];
 
-        if (s->static_dir == NULL && s->backends.n == 0 && s->command.n == 0 &&
-            s->entrypoint.n == 0)
+        if (conf_service_has_instances(s) && s->command.n == 0 && s->entrypoint.n == 0)
             return false;
     }
     return true;

@@ -30,10 +30,15 @@ bool model_is_fixed(const struct service *s)
     return s->c->backends.n > 0;
 }
 
+bool model_has_instances(const struct service *s)
+{
+    return conf_service_has_instances(s->c);
+}
+
 bool model_needs_engine(const struct ctl *c)
 {
     for (size_t i = 0; i < c->services_n; i++)
-        if (!model_is_static(&c->services[i]) && !model_is_fixed(&c->services[i]))
+        if (model_has_instances(&c->services[i]))
             return true;
     return false;
 }
@@ -83,7 +88,7 @@ void model_build(struct ctl *c)
         s->may_surge = conf_service_may_surge(cs);
         s->wish = cs->scale.min;
         s->places_n = count_places(cs, s->may_surge);
-        if (model_is_static(s) || model_is_fixed(s))
+        if (!model_has_instances(s))
             s->wish = s->places_n = (unsigned)cs->backends.n;
         s->places = mem_array(s->places_n, sizeof(*s->places));
         conf_service_hash(cs, s->hash);

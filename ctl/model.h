@@ -132,7 +132,8 @@ bool model_is_static(const struct service *s); /* files that lbd serves itself: 
 /* Servers that others run: places without instances of ours, which are probed and never acted upon.
  */
 bool model_is_fixed(const struct service *s);
-bool model_needs_engine(const struct ctl *c); /* some service has instances */
+bool model_has_instances(const struct service *s); /* neither of the two */
+bool model_needs_engine(const struct ctl *c);      /* some service has instances */
 unsigned model_ready(const struct service *s);
 unsigned model_outdated(const struct service *s); /* instances to be rolled: held ones are not */
 bool model_has_ready(const struct service *s);    /* files are always there */

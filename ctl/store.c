@@ -194,7 +194,7 @@ static void load_service(struct service *s, const json_t *row, bool same_boot)
 
     load_slots(s, json_object_get(row, "slots"), hash == NULL || strcmp(hash, s->hash) == 0);
     hold_load(&s->hold, json_object_get(row, "hold"));
-    if (wish == 0 || model_is_static(s) || model_is_fixed(s))
+    if (wish == 0 || !model_has_instances(s))
         return;
     s->restored = true;
     s->manual = json_is_true(json_object_get(row, "manual"));

@@ -224,6 +224,11 @@ static bool is_written(const char *volume)
     return n < 3 || strcmp(volume + n - 3, ":ro") != 0;
 }
 
+bool conf_service_has_instances(const struct conf_service *s)
+{
+    return s->static_dir == NULL && s->backends.n == 0;
+}
+
 bool conf_service_may_surge(const struct conf_service *s)
 {
     if (s->rollout != CONF_ROLLOUT_AUTO)
@@ -231,7 +236,7 @@ bool conf_service_may_surge(const struct conf_service *s)
     for (size_t i = 0; i < s->volumes.n; i++)
         if (is_written(s->volumes.v[i]))
             return false;
-    return s->routes.n > 0 && s->static_dir == NULL && s->backends.n == 0;
+    return s->routes.n > 0 && conf_service_has_instances(s);
 }
 
 bool conf_status_ok(const struct conf_statuses *s, int status)

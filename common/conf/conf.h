@@ -270,6 +270,8 @@ const struct conf_service *conf_service_find(const struct conf *c, const char *n
 /* Identity of what an instance is made of (image, command, environment, ...; not scale or health):
  * 16 hex digits. */
 void conf_service_hash(const struct conf_service *s, char ret[17]);
+/* Not files that lbd serves itself, nor servers that others run. */
+bool conf_service_has_instances(const struct conf_service *s);
 /* While it is rolled to another form, one instance more than wished may run. */
 bool conf_service_may_surge(const struct conf_service *s);
 

@@ -235,7 +235,7 @@ void conf_check(struct conf_reader *r, const struct conf *c)
     for (size_t i = 0; i < c->services_n; i++) {
         const struct conf_service *s = &c->services[i];
 
-        if (s->static_dir != NULL || s->backends.n > 0) {
+        if (!conf_service_has_instances(s)) {
             check_no_instances(r, s);
         } else {
             check_program(r, c, s);

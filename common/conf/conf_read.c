@@ -123,7 +123,7 @@ static void need_something(struct conf_reader *r, const struct conf_service *s)
 {
     char q[64];
 
-    if (s->image == NULL && s->static_dir == NULL && s->backends.n == 0 && s->command.n == 0 &&
+    if (s->image == NULL && conf_service_has_instances(s) && s->command.n == 0 &&
         s->entrypoint.n == 0)
         conf_bad(
             r, s->line, 3,

@@ -87,19 +87,7 @@ class Retries(Case):
     def test_a_post_meets_a_pooled_connection_that_closes(self):
         """It may fail, but it is never there twice."""
         delay = 0.02
-
-        def serve(p, n):
-            while self.cur.read_request(p) is not None:
-                p.send(ok())
-                p.sock.settimeout(delay)
-                try:
-                    if not p.more():
-                        return
-                except socket.timeout:
-                    return
-                p.sock.settimeout(15)
-
-        self.cur = self.only(serve=serve)
+        self.only_closing_after(delay)
         c = self.client()
         answered = 0
         for i in range(200):

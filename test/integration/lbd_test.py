@@ -44,6 +44,20 @@ class Case(unittest.TestCase):
         self.closing.append(b)
         return b
 
+    def only_closing_after(self, delay):
+        """One backend that closes each connection so long after its answer."""
+        def serve(p, n):
+            while self.cur.read_request(p) is not None:
+                p.send(ok())
+                p.sock.settimeout(delay)
+                try:
+                    if not p.more():
+                        return
+                except socket.timeout:
+                    return
+                p.sock.settimeout(15)
+        self.cur = self.only(serve=serve)
+
     def only(self, name="b", fn=None, serve=None, **more):
         """A backend that has the service to itself."""
         b = self.backend(name, fn, serve)
@@ -694,18 +708,7 @@ class Faults(Case):
     def test_pooled_connection_closed_at_reuse(self):
         """The backend closes each connection some time after its answer; requests come at that very moment."""
         delay = 0.02
-
-        def serve(p, n):
-            while self.cur.read_request(p) is not None:
-                p.send(ok())
-                p.sock.settimeout(delay)
-                try:
-                    if not p.more():
-                        return
-                except socket.timeout:
-                    return
-                p.sock.settimeout(15)
-        self.cur = self.only(serve=serve)
+        self.only_closing_after(delay)
         c = self.client()
         for i in range(300):
             c.send(b"GET /api/v1/x HTTP/1.1\r\nHost: t\r\n\r\n")
