@@ -8,14 +8,8 @@ static const char no_user[] = "there is no such user";
 /* GET /users */
 static void on_accounts(struct ask *a, const struct db_reply *r)
 {
-    if (r->status != DB_OK) {
-        ask_database_failed(a, r);
+    if (!answer_has_rows(a, r))
         return;
-    }
-    if (db_rows(r) == 0) {
-        ask_reply(a, 204);
-        return;
-    }
     for (size_t i = 0; i < db_rows(r); i++) {
         jout_raw(&a->out, i == 0 ? "[" : ", ");
         jout_string(&a->out, db_str(r, i, 0));
@@ -62,10 +56,5 @@ static void on_account_deleted(struct ask *a, const struct db_reply *r)
 
 void accounts_delete(struct ask *a)
 {
-    struct db_param p = db_text(a->param);
-
-    if (answer_is_storable(a->param))
-        ask_query(a, STMT_ACCOUNT_DELETE, &p, 1, on_account_deleted);
-    else
-        ask_refuse(a, 400, "%s", no_user);
+    answer_by_name(a, STMT_ACCOUNT_DELETE, no_user, on_account_deleted);
 }

@@ -18,6 +18,28 @@ bool answer_is_storable(struct sv s)
     return s.n > 0 && check_text(s);
 }
 
+bool answer_has_rows(struct ask *a, const struct db_reply *r)
+{
+    if (r->status != DB_OK)
+        ask_database_failed(a, r);
+    else if (db_rows(r) == 0)
+        ask_reply(a, 204);
+    else
+        return true;
+    return false;
+}
+
+void answer_by_name(struct ask *a, unsigned stmt, const char *none_text,
+                    void (*done)(struct ask *a, const struct db_reply *r))
+{
+    struct db_param p = db_text(a->param);
+
+    if (answer_is_storable(a->param))
+        ask_query(a, stmt, &p, 1, done);
+    else
+        ask_refuse(a, 400, "%s", none_text);
+}
+
 void answer_number(struct ask *a, const struct db_reply *r, int none, const char *none_text)
 {
     char text[32];

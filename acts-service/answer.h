@@ -11,6 +11,12 @@ bool answer_body(struct ask *a, char **ret, size_t *ret_n) MUST_CHECK;
 void answer_number(struct ask *a, const struct db_reply *r, int none, const char *none_text);
 /* {} with 200 or 201 when there was a row, else 400 with the text. */
 void answer_row(struct ask *a, const struct db_reply *r, int status, const char *none_text);
+/* There are rows to write; false after having answered: 204, or that the database failed. */
+bool answer_has_rows(struct ask *a, const struct db_reply *r) MUST_CHECK;
+/* Ask the statement about what the path names; 400 with the text when nothing can have that name.
+ */
+void answer_by_name(struct ask *a, unsigned stmt, const char *none_text,
+                    void (*done)(struct ask *a, const struct db_reply *r));
 /* Text that cannot be in the database names nothing in it: no need to ask (and the server would
  * refuse it). */
 bool answer_is_storable(struct sv s);

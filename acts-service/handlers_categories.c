@@ -7,14 +7,8 @@ static const char no_category[] = "there is no such category";
 /* GET /categories */
 static void on_categories(struct ask *a, const struct db_reply *r)
 {
-    if (r->status != DB_OK) {
-        ask_database_failed(a, r);
+    if (!answer_has_rows(a, r))
         return;
-    }
-    if (db_rows(r) == 0) {
-        ask_reply(a, 204);
-        return;
-    }
     for (size_t i = 0; i < db_rows(r); i++) {
         jout_raw(&a->out, i == 0 ? "{" : ", ");
         jout_string(&a->out, db_str(r, i, 0));
@@ -62,12 +56,7 @@ static void on_category_deleted(struct ask *a, const struct db_reply *r)
 
 void categories_delete(struct ask *a)
 {
-    struct db_param p = db_text(a->param);
-
-    if (answer_is_storable(a->param))
-        ask_query(a, STMT_CATEGORY_DELETE, &p, 1, on_category_deleted);
-    else
-        ask_refuse(a, 400, "%s", no_category);
+    answer_by_name(a, STMT_CATEGORY_DELETE, no_category, on_category_deleted);
 }
 
 /* GET /categories/NAME/acts/size */
@@ -78,10 +67,5 @@ static void on_category_size(struct ask *a, const struct db_reply *r)
 
 void categories_size(struct ask *a)
 {
-    struct db_param p = db_text(a->param);
-
-    if (answer_is_storable(a->param))
-        ask_query(a, STMT_CATEGORY_SIZE, &p, 1, on_category_size);
-    else
-        ask_refuse(a, 400, "%s", no_category);
+    answer_by_name(a, STMT_CATEGORY_SIZE, no_category, on_category_size);
 }
