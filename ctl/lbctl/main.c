@@ -25,6 +25,7 @@ enum { OPT_NO_WAIT = 256, OPT_FOR, OPT_STOP };
 
 enum {
     OUT_MAX = 4 << 20,
+    HELP_COLUMN = 22,
     WHY_MAX = 40000,
     EVENTS_SHOWN = 50,
     EVENTS_SHOWN_MAX = 1000,
@@ -89,7 +90,11 @@ static void print_help(void)
         char left[64];
 
         (void)snprintf(left, sizeof left, "%s %s", cmds[i].name, cmds[i].args);
-        (void)printf("  %-22s %s\n", left, cmds[i].help);
+        /* A long one has its line to itself, so that the explanations stand in a column. */
+        if (strlen(left) > HELP_COLUMN)
+            (void)printf("  %s\n  %-*s %s\n", left, HELP_COLUMN, "", cmds[i].help);
+        else
+            (void)printf("  %-*s %s\n", HELP_COLUMN, left, cmds[i].help);
     }
     (void)printf(
         "\n"
