@@ -213,6 +213,18 @@ static bool save_head(struct flow *f)
     return true;
 }
 
+/* A head goes right in front of its body, where an answer's old head was, when there is room: the
+ * two leave as one piece. */
+static void join_head(struct flow *f)
+{
+    if (f->head_n == 0 || f->body_n == 0 || f->pre_n > 0 || f->keep || f->pay_at < f->head_n)
+        return;
+    f->pay_at -= f->head_n;
+    f->body_n += f->head_n;
+    memcpy(f->src->in + f->pay_at, f->head, f->head_n);
+    flow_give_up(f);
+}
+
 static enum sock_result write_out(struct flow *f)
 {
     struct iovec v[4];
@@ -220,6 +232,7 @@ static enum sock_result write_out(struct flow *f)
     size_t taken;
     enum sock_result r;
 
+    join_head(f);
     if (f->head_n > 0)
         v[n++] = (struct iovec){(char *)(uintptr_t)f->head, f->head_n};
     if (f->pre_n > 0)

@@ -13,7 +13,7 @@
 #include "lb/upstream.h"
 #include "lb/xchg.h"
 
-enum { ACCEPTS_MAX = 64, REQUESTS_PER_TURN = 16, DISCARDS_PER_TURN = 16 };
+enum { ACCEPTS_MAX = 64, REQUESTS_PER_TURN = 16, DISCARDS_PER_TURN = 16, ACTIVE_FIRST = 32 };
 #define CLIENT_MAGIC MAGIC('c', 'l', 'n', 't')
 
 size_t front_client_size(void)
@@ -74,7 +74,7 @@ static void client_close(struct client *c)
         upstream_close(c->kept);
     sock_close(&c->s);
     list_unlink(&c->node);
-    list_unlink(&c->again.node);
+    worker_not_again(w, &c->again);
     atomic_fetch_sub_explicit(&w->shared->clients, 1, memory_order_relaxed);
     cell_add(&w->clients_n, (uint64_t)-1);
     link_post_dirty(w->shared->link);
@@ -312,11 +312,17 @@ static void on_client_event(evutil_socket_t fd UNUSED, short what,
                             void *arg) /* event_callback_fn; worker */
 {
     struct client *c = CAST(arg, client, CLIENT_MAGIC);
+    struct worker *w = c->s.w;
 
     sock_note(&c->s, what);
     if (c->phase == FRONT_BUSY && (what & (EV_READ | EV_CLOSED)) && xchg_has_request(c->x))
         look_at_client(c);
-    front_run(c);
+    /* What is under way is finished before more is begun: few connections to backends are in use
+     * then, and those are warm in the processor's caches. */
+    if (c->phase == FRONT_IDLE && (w->active >= ACTIVE_FIRST || w->ready_n > 0))
+        worker_soon(w, &c->again, run_again);
+    else
+        front_run(c);
 }
 
 static void on_client_expired(struct sock *s) /* clock; worker */

@@ -19,6 +19,7 @@
 #include "lb/xchg_wait.h"
 
 enum {
+    READY_PER_TURN = 32,
     KEEP_CLIENTS = 1024,
     KEEP_UPSTREAMS = 512,
     KEEP_XCHGS = 512,
@@ -114,37 +115,55 @@ void worker_bury(struct worker *w, struct grave *g,
     loop_later(w->loop, &w->bury, on_bury);
 }
 
+static void arm_ready(struct worker *w)
+{
+    static const struct timeval at_once = {0, 0};
+
+    event_add(&w->ready_ev,
+              &at_once); /* a timer: the kernel's events of the next turn come first */
+}
+
 static void on_ready(evutil_socket_t fd UNUSED, short what UNUSED,
                      void *arg) /* event_callback_fn; worker */
 {
     struct worker *w = arg;
-    struct list batch;
 
-    list_init(&batch);
-    while (!list_empty(&w->ready)) {
-        struct list *n = w->ready.next;
+    /* What is put back meanwhile is for the next turn. */
+    for (unsigned n = w->ready_n < READY_PER_TURN ? w->ready_n : READY_PER_TURN; n > 0; n--) {
+        struct again *a = LIST_ENTRY_OF(w->ready.next, struct again, node);
 
-        list_unlink(n);
-        list_push_back(&batch, n);
-    }
-    while (!list_empty(&batch)) {
-        struct again *a = LIST_ENTRY_OF(batch.next, struct again, node);
-
-        list_unlink(&a->node);
+        worker_not_again(w, a);
         a->run(a);
     }
+    if (!list_empty(&w->ready))
+        arm_ready(w);
+}
+
+static bool put_back(struct worker *w, struct again *a, void (*run)(struct again *a))
+{
+    a->run = run;
+    if (!list_empty(&a->node))
+        return false;
+    list_push_back(&w->ready, &a->node);
+    return w->ready_n++ == 0;
 }
 
 void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a))
 {
-    static const struct timeval at_once = {0, 0};
+    if (put_back(w, a, run))
+        arm_ready(w);
+}
 
-    a->run = run;
-    if (!list_empty(&a->node))
-        return;
-    list_push_back(&w->ready, &a->node);
-    event_add(&w->ready_ev,
-              &at_once); /* a timer: the kernel's events of the next turn come first */
+void worker_soon(struct worker *w, struct again *a, void (*run)(struct again *a))
+{
+    if (put_back(w, a, run))
+        event_active(&w->ready_ev, EV_TIMEOUT, 0);
+}
+
+void worker_not_again(struct worker *w, struct again *a)
+{
+    w->ready_n -= !list_empty(&a->node);
+    list_unlink(&a->node);
 }
 
 /* ---- the table ---- */

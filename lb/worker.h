@@ -73,7 +73,7 @@ struct shared {
     unsigned char sticky_key[STICKY_KEY];
 };
 
-/* Go on with it in the next turn, after the others: worker_again(). */
+/* Go on with it later: worker_again(), worker_soon(). */
 struct again {
     struct list node;
     void (*run)(struct again *a);
@@ -100,7 +100,8 @@ struct worker {
     struct slab clients, upstreams, xchgs, small, large, huge; /* free lists */
     unsigned huge_n;                                           /* in use */
     struct list client_list;                                   /* all client connections */
-    struct list ready; /* connections that gave way to others and go on next turn */
+    struct list ready; /* connections that gave way to others: READY_PER_TURN each turn */
+    unsigned ready_n;
     struct event ready_ev;
     struct again waits; /* exchanges that wait are looked at next turn */
     struct letter ring; /* because another worker has made room */
@@ -169,7 +170,11 @@ struct grave {
 void worker_bury(struct worker *w, struct grave *g,
                  void (*free)(struct worker *w, struct grave *g));
 
+/* Go on with it in the next turn, and at the end of this turn, each time after what is in the list
+ * already. Not in the list any more: harmless if it never was. */
 void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a));
+void worker_soon(struct worker *w, struct again *a, void (*run)(struct again *a));
+void worker_not_again(struct worker *w, struct again *a);
 
 void wtable_unref(struct worker *w, struct wtable *t);
 

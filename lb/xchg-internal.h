@@ -52,6 +52,7 @@ struct xchg {
     bool in_service, in_backend; /* takes a place of the service, of the pool's backend */
     struct queue_node wait;      /* in service->queue; XS_WAIT */
     uint64_t wait_until_ms;
+    bool pieces;    /* the request's head did not come at once */
     bool held;      /* it waits for a backend, not for a place */
     bool fresh;     /* this attempt takes no pooled connection */
     bool repeating; /* counted in w->repeating */

@@ -497,7 +497,10 @@ enum xchg_end xchg_run(struct xchg *x)
 
 enum http_result xchg_parse(struct xchg *x, const char *buf, size_t n)
 {
-    return http_head_parse(&x->req, buf, n);
+    enum http_result r = http_head_parse(&x->req, buf, n);
+
+    x->pieces = x->pieces || r == HTTP_MORE;
+    return r;
 }
 
 void xchg_begin(struct xchg *x, bool bad)

@@ -17,7 +17,7 @@ void xchg_log_head(struct xchg *x)
     struct xlog *g = &x->log;
     struct http_span target = x->req.target;
 
-    g->head_us = worker_now_us(x->w);
+    g->head_us = x->pieces ? worker_now_us(x->w) : g->first_us;
     if (x->w->alog == NULL || x->req.fault != HTTP_FAULT_NONE)
         return;
     g->target_cut = target.n > ALOG_TARGET_MAX;

@@ -15,19 +15,21 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-enum { HEAD_MAX = 16384, BODY_MAX = 4 << 20 };
+enum { HEAD_MAX = 16384, BODY_MAX = 4 << 20, HEAD_ROOM = 128, BODY_PIECE = 65536 };
 
 struct client {
     int fd;
     char in[HEAD_MAX];
     size_t in_n;
     uint64_t skip; /* bytes of the request's body still to come */
-    char head[128];
+    char head[HEAD_ROOM];
+    uint64_t head_of; /* which length it tells */
     size_t head_n, head_at;
     size_t body_left;
+    bool ends; /* the peer has closed its side */
 };
 
-static char body[65536];
+static char page[HEAD_ROOM + BODY_PIECE], *const body = page + HEAD_ROOM;
 
 static int listen_on(uint16_t port)
 {
@@ -54,15 +56,15 @@ static void client_close(struct client *c)
 static bool client_write(struct client *c)
 {
     while (c->head_at < c->head_n || c->body_left > 0) {
-        struct iovec iov[2] = {{c->head + c->head_at, c->head_n - c->head_at},
-                               {body, c->body_left < sizeof(body) ? c->body_left : sizeof(body)}};
-        struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
-        ssize_t n = sendmsg(c->fd, &m, MSG_NOSIGNAL);
-        size_t from_head;
+        size_t head = c->head_n - c->head_at;
+        size_t rest = c->body_left < BODY_PIECE ? c->body_left : BODY_PIECE, from_head;
+        ssize_t n;
 
+        memcpy(body - head, c->head + c->head_at, head); /* one piece is cheaper than two */
+        n = send(c->fd, body - head, head + rest, MSG_NOSIGNAL);
         if (n < 0)
             return errno == EAGAIN;
-        from_head = (size_t)n < iov[0].iov_len ? (size_t)n : iov[0].iov_len;
+        from_head = (size_t)n < head ? (size_t)n : head;
         c->head_at += from_head;
         c->body_left -= (size_t)n - from_head;
     }
@@ -92,10 +94,12 @@ static void answer(struct client *c, const char *head)
         digits.n++;
     if (!str_to_u64(digits, 0, BODY_MAX, &n, NULL))
         n = 0;
-    c->head_n = (size_t)snprintf(
-        c->head, sizeof(c->head),
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %llu\r\n\r\n",
-        (unsigned long long)n);
+    if (c->head_n == 0 || c->head_of != n)
+        c->head_n = (size_t)snprintf(
+            c->head, sizeof(c->head),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %llu\r\n\r\n",
+            (unsigned long long)n);
+    c->head_of = n;
     c->head_at = 0;
     c->body_left = strncmp(head, "HEAD ", 5) == 0 ? 0 : n;
 }
@@ -127,7 +131,8 @@ static bool client_requests(struct client *c)
 static bool client_read(struct client *c)
 {
     for (;;) {
-        ssize_t n = recv(c->fd, c->in + c->in_n, sizeof(c->in) - 1 - c->in_n, 0);
+        size_t room = sizeof(c->in) - 1 - c->in_n;
+        ssize_t n = recv(c->fd, c->in + c->in_n, room, 0);
 
         if (n < 0 && errno == EAGAIN)
             return c->skip > 0 || client_write(c);
@@ -138,6 +143,8 @@ static bool client_read(struct client *c)
             return false;
         if (c->skip == 0 && !client_write(c))
             return false;
+        if ((size_t)n < room && !c->ends)
+            return true; /* drained: what comes raises a new edge */
     }
 }
 
@@ -147,7 +154,8 @@ static void accept_all(int ep, int lfd)
 
     while ((fd = accept4(lfd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct client *c = mem_zalloc(sizeof(*c));
-        struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+        struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                 .data.ptr = c};
 
         c->fd = fd;
         epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev);
@@ -159,7 +167,7 @@ int main(int argc, char **argv)
     int ep = epoll_create1(EPOLL_CLOEXEC), *listeners = mem_array((size_t)argc, sizeof(int));
     struct epoll_event evs[256];
 
-    memset(body, 'x', sizeof(body));
+    memset(body, 'x', BODY_PIECE);
     for (int i = 1; i < argc; i++) {
         struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &listeners[i]};
         uint64_t port;
@@ -184,6 +192,7 @@ int main(int argc, char **argv)
             } else {
                 struct client *c = evs[i].data.ptr;
 
+                c->ends = (evs[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
                 if (!client_read(c))
                     client_close(c);
                 else if (!client_requests(c))

@@ -1,11 +1,12 @@
-/* Load for benchmarks, where wrk does not do: a constant rate without waiting for answers (latency
- * counts from the moment a request was due, so a stalled proxy is not asked less), a fixed number
- * of requests, idle connections. One thread, epoll, HTTP/1.1 answers with Content-Length; trusts
- * its peer. usage: load [option value]... PORT PATH
+/* Load for benchmarks: as fast as answers come, at half of wrk's price (so that the proxy is the
+ * limit, not the load), or at a constant rate without waiting for answers (latency counts from the
+ * moment a request was due, so a stalled proxy is not asked less), or idle connections. One thread,
+ * epoll, HTTP/1.1 answers with Content-Length; trusts its peer. usage: load [option value]... PORT
+ * PATH
  *   -c N  connections (1)
- *   -n N  that many requests one after another on each connection's turn, as fast as they go
- *   -r N  or N requests a second,
- *   -d S  for S seconds (1), or as many as -n says
+ *   -n N  that many requests in all, each connection's next one as soon as its last is answered
+ *   -d S  or as many as go in S seconds (1)
+ *   -r N  or N requests a second, for S seconds or as many as -n says
  *   -i 1  or one request on each connection, 64 at a time, then "idle", then wait for the end of
  * stdin -x 1  a new connection for each request -s A  source address, 127.0.0.1 (a new port range
  * for more than 28 000 connections) -H L  header line; may be repeated Prints one line: requests,
@@ -29,12 +30,12 @@
 #include "common/base/mem.h"
 #include "common/base/str.h"
 
-enum { HEAD_MAX = 4096, SAMPLES_MAX = 50000000, IDLE_AT_ONCE = 64 };
+enum { HEAD_MAX = 4096, SAMPLES_MAX = 50000000, SECOND_MAX = 500000, IDLE_AT_ONCE = 64 };
 
 struct conn {
     int fd; /* -1: none; a request opens one */
     uint64_t due_ns;
-    char in[HEAD_MAX];
+    char in[HEAD_MAX]; /* of a head that came in pieces */
     size_t in_n;
     uint64_t body_left;
     bool in_body, busy;
@@ -51,7 +52,7 @@ static struct {
     int ep;
     struct conn *all, *free;
     uint32_t *samples; /* microseconds */
-    uint64_t begun_ns, sent, done, errors, late;
+    uint64_t samples_max, begun_ns, end_ns, sent, done, errors, late;
 } load = {.conns = 1, .seconds = 1};
 
 static uint64_t now_ns(void)
@@ -113,11 +114,16 @@ static void conn_send(struct conn *c, uint64_t due_ns)
         fail("send");
 }
 
+static bool may_send(uint64_t now)
+{
+    return load.requests > 0 ? load.sent < load.requests : now < load.end_ns;
+}
+
 static void conn_answered(struct conn *c)
 {
-    uint64_t us = (now_ns() - c->due_ns) / 1000;
+    uint64_t now = now_ns(), us = (now - c->due_ns) / 1000;
 
-    if (load.done < SAMPLES_MAX)
+    if (load.done < load.samples_max)
         load.samples[load.done] = us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
     load.done++;
     c->busy = c->in_body = false;
@@ -128,38 +134,60 @@ static void conn_answered(struct conn *c)
     }
     if (load.idle)
         return;
+    if (load.rate == 0 && may_send(now)) {
+        conn_send(c, now);
+        return;
+    }
     c->next_free = load.free;
     load.free = c;
 }
 
-/* The head is whole: its status, and how long the body is. */
-static void conn_head(struct conn *c, char *end)
+/* How long is the body? The head is in [head, end). */
+static uint64_t head_length(char *head, char *end)
 {
     static const char name[] = "content-length:";
-    char *p = c->in;
-    size_t head_n = (size_t)(end + 4 - c->in);
+    char *p = head;
     uint64_t n = 0;
 
-    if (strncmp(c->in, "HTTP/1.1 200", 12) != 0)
+    if (strncmp(head, "HTTP/1.1 200", 12) != 0)
         load.errors++;
-    while ((p = strstr(p, "\r\n")) != NULL && strncasecmp(p += 2, name, sizeof(name) - 1) != 0)
+    *end = '\0';
+    while ((p = strchr(p, '\n')) != NULL && strncasecmp(++p, name, sizeof(name) - 1) != 0)
         continue;
     for (p = p != NULL ? p + sizeof(name) - 1 : end; *p == ' ' || (*p >= '0' && *p <= '9'); p++)
         n = *p == ' ' ? n : n * 10 + (uint64_t)(*p - '0');
-    c->in_body = true;
-    c->body_left = n - (c->in_n - head_n < n ? c->in_n - head_n : n);
+    return n;
+}
+
+/* n bytes came, at p (with room for one more). */
+static void conn_bytes(struct conn *c, char *p, size_t n)
+{
+    if (!c->in_body) {
+        char *end = memmem(p, n, "\r\n\r\n", 4);
+
+        if (end == NULL) {
+            c->in_n = n < sizeof(c->in) ? n : 0;
+            load.errors += n >= sizeof(c->in);
+            memcpy(c->in, p, c->in_n);
+            return;
+        }
+        c->in_body = true;
+        c->in_n = 0;
+        c->body_left = head_length(p, end);
+        n -= (size_t)(end + 4 - p);
+    }
+    c->body_left -= n < c->body_left ? n : c->body_left;
     if (c->body_left == 0)
         conn_answered(c);
 }
 
-static void on_conn(struct conn *c)
+static void on_conn(struct conn *c, uint32_t events)
 {
-    static char drop[262144];
+    static char buf[262144 + 1];
 
     while (c->fd >= 0) {
-        bool head = !c->in_body;
-        ssize_t n = head ? recv(c->fd, c->in + c->in_n, sizeof(c->in) - 1 - c->in_n, MSG_DONTWAIT)
-                         : recv(c->fd, drop, sizeof(drop), MSG_DONTWAIT);
+        size_t had = c->in_n, room = sizeof(buf) - 1 - had;
+        ssize_t n = recv(c->fd, buf + had, room, MSG_DONTWAIT);
 
         if (n < 0 && errno == EAGAIN)
             return;
@@ -167,17 +195,10 @@ static void on_conn(struct conn *c)
             conn_lost(c);
             return;
         }
-        if (!head) {
-            c->body_left -= (uint64_t)n < c->body_left ? (uint64_t)n : c->body_left;
-            if (c->body_left == 0)
-                conn_answered(c);
-            continue;
-        }
-        c->in_n += (size_t)n;
-        c->in[c->in_n] = '\0';
-        char *end = strstr(c->in, "\r\n\r\n");
-        if (end != NULL)
-            conn_head(c, end);
+        memcpy(buf, c->in, had);
+        conn_bytes(c, buf, had + (size_t)n);
+        if ((size_t)n < room && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0)
+            return; /* drained: what comes raises a new edge */
     }
 }
 
@@ -193,8 +214,10 @@ static struct conn *free_conn(void)
 /* Sends what is due. Returns nanoseconds until the next is, or 0 when all are sent. */
 static uint64_t send_due(void)
 {
-    while (load.sent < load.requests) {
-        uint64_t now = now_ns(), due = now;
+    uint64_t now;
+
+    while (may_send(now = now_ns())) {
+        uint64_t due = now;
         struct conn *c;
 
         if (load.idle && load.sent - load.done - load.errors >= IDLE_AT_ONCE)
@@ -219,14 +242,15 @@ static void run(void)
     uint64_t limit_ns = (load.seconds + 30) * 1000000000;
 
     load.begun_ns = now_ns();
-    while (load.done + load.errors < load.requests) {
+    load.end_ns = load.begun_ns + load.seconds * 1000000000;
+    while (may_send(now_ns()) || load.done + load.errors < load.sent) {
         uint64_t wait_ns = send_due();
         struct timespec t = {0, wait_ns > 0 && wait_ns < 50000000 ? (long)wait_ns : 50000000};
         int n = epoll_pwait2(load.ep, evs, 256, &t, NULL);
 
         for (int i = 0; i < n; i++)
-            on_conn(evs[i].data.ptr);
-        if (load.rate > 0 && now_ns() - load.begun_ns > limit_ns) {
+            on_conn(evs[i].data.ptr, evs[i].events);
+        if ((load.rate > 0 || load.requests == 0) && now_ns() - load.begun_ns > limit_ns) {
             fprintf(stderr, "load: %llu requests unanswered after %llu s\n",
                     (unsigned long long)(load.sent - load.done),
                     (unsigned long long)limit_ns / 1000000000);
@@ -245,7 +269,7 @@ static int by_value(const void *a, const void *b)
 
 static void report(void)
 {
-    size_t n = load.done < SAMPLES_MAX ? (size_t)load.done : SAMPLES_MAX;
+    size_t n = (size_t)(load.done < load.samples_max ? load.done : load.samples_max);
     double s = (double)(now_ns() - load.begun_ns) / 1e9;
 
     if (n == 0)
@@ -310,7 +334,10 @@ static bool options(int argc, char **argv)
         load.requests = load.rate * load.seconds;
     if (load.idle)
         load.requests = load.conns;
-    return load.head_n < sizeof(load.head) && load.conns > 0 && load.requests > 0;
+    load.samples_max = load.requests > 0 ? load.requests : load.seconds * SECOND_MAX;
+    if (load.samples_max > SAMPLES_MAX)
+        load.samples_max = SAMPLES_MAX;
+    return load.head_n < sizeof(load.head) && load.conns > 0 && load.samples_max > 0;
 }
 
 int main(int argc, char **argv)
@@ -318,7 +345,7 @@ int main(int argc, char **argv)
     struct rlimit files;
 
     if (!options(argc, argv)) {
-        fprintf(stderr, "usage: load [-c N] [-n N | -r N -d S | -i 1] [-x 1] [-s ADDRESS] "
+        fprintf(stderr, "usage: load [-c N] [-n N | -d S | -r N -d S | -i 1] [-x 1] [-s ADDRESS] "
                         "[-H LINE]... PORT PATH\n");
         return 64;
     }
@@ -327,8 +354,7 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &files);
     load.ep = epoll_create1(EPOLL_CLOEXEC);
     load.all = mem_array((size_t)load.conns, sizeof(*load.all));
-    load.samples = mem_array((size_t)(load.requests < SAMPLES_MAX ? load.requests : SAMPLES_MAX),
-                             sizeof(uint32_t));
+    load.samples = mem_array((size_t)load.samples_max, sizeof(uint32_t));
     for (uint64_t i = load.conns; i-- > 0;) {
         load.all[i].fd = -1;
         if (!load.close_each)

@@ -229,6 +229,19 @@ class Messages(Case):
             self.assertEqual((a.status, a.body), (status, body))
         self.assertEqual(b.connections, 1)
 
+    def test_heads_that_shrink_and_grow(self):
+        """A new head is put in front of the body where the old one was, if it fits there; and else beside it."""
+        for extra in (b"", b"Keep-Alive: timeout=5, max=1000\r\n", b"Connection: X-Gone\r\nX-Gone: %s\r\n" % (b"y" * 300)):
+            for n in (1, 100, 16000, 20000, 100000):
+                body = bytes(i * 7 % 251 for i in range(n))
+                self.only(fn=lambda r, body=body, extra=extra: ok(body, extra))
+                for wish in (b"", b"Connection: close\r\n"):
+                    c = self.client()
+                    c.send(b"GET /api/v1/x HTTP/1.1\r\nHost: t\r\n%s\r\n" % wish)
+                    a = c.answer()
+                    self.assertEqual((a.status, a.body), (200, body))
+                    self.assertNotIn("x-gone", {k.lower() for k, _ in a.headers})
+
     def test_http_1_0(self):
         self.only(fn=lambda r: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
                   if r.target.endswith("c") else ok(b"len"))
@@ -459,6 +472,22 @@ class Messages(Case):
         until("nothing in flight", lambda: self.lbd.service()["in_flight"] == 0, 20)
         self.assertEqual(self.lbd.get().status, 200)
         b.close()
+
+    def test_slow_requests_do_not_hold_up_new_ones(self):
+        """However many are under way: what comes is only put behind them, not made to wait for them."""
+        go = threading.Event()
+        self.only(fn=lambda r: (r.target.endswith("slow") and go.wait(60), ok(r.target.encode()))[1])
+        slow, quick = ([self.client() for _ in range(n)] for n in (100, 40))
+        for c in slow:
+            c.send(b"GET /api/v1/slow HTTP/1.1\r\nHost: t\r\n\r\n")
+        until("100 in flight", lambda: self.lbd.service()["in_flight"] == 100, 30)
+        for _ in range(3):
+            for c in quick:
+                c.send(b"GET /api/v1/q HTTP/1.1\r\nHost: t\r\n\r\n")
+            self.assertEqual({c.answer().body for c in quick}, {b"/api/v1/q"})
+        self.assertEqual(self.lbd.service()["in_flight"], 100)
+        go.set()
+        self.assertEqual({c.answer().body for c in slow}, {b"/api/v1/slow"})
 
     def test_large_heads(self):
         b = self.only()

@@ -363,6 +363,42 @@ static void test_nul_in_a_value(void **state UNUSED)
     assert_int_equal(h.fault, HTTP_FAULT_FIELD_VALUE);
 }
 
+/* Bytes are looked at many at a time: every one of them at every place of every length. */
+static void test_every_byte_everywhere(void **state UNUSED)
+{
+    enum { LENGTH_MAX = 50 };
+    static const struct {
+        const char *name, *before, *after;
+        bool target;
+    } places[] = {
+        {"value", "GET / HTTP/1.1\r\nHost: x\r\nX-A: ", "\r\n\r\n", false},
+        {"target", "GET /", " HTTP/1.1\r\nHost: x\r\n\r\n", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        size_t from = strlen(places[i].before), tail = strlen(places[i].after);
+
+        for (size_t n = 1; n <= LENGTH_MAX; n++) {
+            for (size_t at = 0; at < n; at++) {
+                for (unsigned c = 0; c < 256; c++) {
+                    bool may = places[i].target ? c > 0x20 && c < 0x7f && c != '#'
+                                                : c == '\t' || (c >= 0x20 && c != 0x7f);
+                    char raw[128];
+                    struct http_head h;
+
+                    memcpy(raw, places[i].before, from);
+                    memset(raw + from, 'a', n);
+                    raw[from + at] = (char)c;
+                    memcpy(raw + from + n, places[i].after, tail);
+                    http_request_init(&h);
+                    ROW_EQ_U64(places[i].name, http_head_parse(&h, raw, from + n + tail),
+                               may ? HTTP_DONE : HTTP_BAD);
+                }
+            }
+        }
+    }
+}
+
 static void test_limits(void **state UNUSED)
 {
     static char big[HTTP_HEAD_MAX + 100];
@@ -460,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_split_at_every_byte),
         cmocka_unit_test(test_stops_at_its_end),
         cmocka_unit_test(test_nul_in_a_value),
+        cmocka_unit_test(test_every_byte_everywhere),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_known_fields),
         cmocka_unit_test(test_named_in_connection),
