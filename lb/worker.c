@@ -127,15 +127,16 @@ static void on_ready(evutil_socket_t fd UNUSED, short what UNUSED,
                      void *arg) /* event_callback_fn; worker */
 {
     struct worker *w = arg;
+    unsigned n = w->ready_n < READY_PER_TURN ? w->ready_n : READY_PER_TURN;
 
-    /* What is put back meanwhile is for the next turn. */
-    for (unsigned n = w->ready_n < READY_PER_TURN ? w->ready_n : READY_PER_TURN; n > 0; n--) {
+    /* What is put back meanwhile is for the next turn; and one may end another. */
+    for (; n > 0 && w->ready_n > 0; n--) {
         struct again *a = LIST_ENTRY_OF(w->ready.next, struct again, node);
 
         worker_not_again(w, a);
         a->run(a);
     }
-    if (!list_empty(&w->ready))
+    if (w->ready_n > 0)
         arm_ready(w);
 }
 
