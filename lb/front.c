@@ -319,7 +319,9 @@ static void on_client_event(evutil_socket_t fd UNUSED, short what,
         look_at_client(c);
     /* What is under way is finished before more is begun: few connections to backends are in use
      * then, and those are warm in the processor's caches. */
-    if (c->phase == FRONT_IDLE && (w->active >= ACTIVE_FIRST || w->ready_n > 0))
+    if (c->phase == FRONT_LINGER)
+        worker_last(w, &c->again, run_again);
+    else if (c->phase == FRONT_IDLE && (w->active >= ACTIVE_FIRST || w->ready_n > 0))
         worker_soon(w, &c->again, run_again);
     else
         front_run(c);

@@ -61,9 +61,14 @@ static void on_wheel_timer(void *arg) /* timer; worker */
     uint64_t now = worker_now(w);
     struct wheel_node *n;
 
-    while ((n = wheel_pop(&w->wheel, now)) != NULL)
-        sock_clock_up(CONTAINER_OF(n, struct sock, clock), now);
-    arm_wheel(w);
+    /* One a turn: a crowd whose time is up together must not keep the others waiting. */
+    n = wheel_pop(&w->wheel, now);
+    if (n == NULL) {
+        arm_wheel(w);
+        return;
+    }
+    sock_clock_up(CONTAINER_OF(n, struct sock, clock), now);
+    timer_in(&w->wheel_timer, 0);
 }
 
 void worker_clock(struct worker *w, struct wheel_node *n, uint64_t at_ms)
@@ -123,6 +128,19 @@ static void arm_ready(struct worker *w)
               &at_once); /* a timer: the kernel's events of the next turn come first */
 }
 
+static bool any_ready(const struct worker *w)
+{
+    return w->ready_n > 0 || !list_empty(&w->leaving);
+}
+
+static void run_first(struct worker *w, struct list *of)
+{
+    struct again *a = LIST_ENTRY_OF(of->next, struct again, node);
+
+    worker_not_again(w, a);
+    a->run(a);
+}
+
 static void on_ready(evutil_socket_t fd UNUSED, short what UNUSED,
                      void *arg) /* event_callback_fn; worker */
 {
@@ -130,23 +148,26 @@ static void on_ready(evutil_socket_t fd UNUSED, short what UNUSED,
     unsigned n = w->ready_n < READY_PER_TURN ? w->ready_n : READY_PER_TURN;
 
     /* What is put back meanwhile is for the next turn; and one may end another. */
-    for (; n > 0 && w->ready_n > 0; n--) {
-        struct again *a = LIST_ENTRY_OF(w->ready.next, struct again, node);
-
-        worker_not_again(w, a);
-        a->run(a);
-    }
-    if (w->ready_n > 0)
+    for (; n > 0 && w->ready_n > 0; n--)
+        run_first(w, &w->ready);
+    /* One a turn: a crowd that leaves together must not keep the others waiting. */
+    if (!list_empty(&w->leaving))
+        run_first(w, &w->leaving);
+    if (any_ready(w))
         arm_ready(w);
 }
 
 static bool put_back(struct worker *w, struct again *a, void (*run)(struct again *a))
 {
+    bool first = !any_ready(w);
+
     a->run = run;
     if (!list_empty(&a->node))
         return false;
+    a->counted = true;
+    w->ready_n++;
     list_push_back(&w->ready, &a->node);
-    return w->ready_n++ == 0;
+    return first;
 }
 
 void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a))
@@ -161,9 +182,20 @@ void worker_soon(struct worker *w, struct again *a, void (*run)(struct again *a)
         event_active(&w->ready_ev, EV_TIMEOUT, 0);
 }
 
+void worker_last(struct worker *w, struct again *a, void (*run)(struct again *a))
+{
+    a->run = run;
+    if (!list_empty(&a->node))
+        return;
+    if (!any_ready(w))
+        event_active(&w->ready_ev, EV_TIMEOUT, 0);
+    a->counted = false;
+    list_push_back(&w->leaving, &a->node);
+}
+
 void worker_not_again(struct worker *w, struct again *a)
 {
-    w->ready_n -= !list_empty(&a->node);
+    w->ready_n -= !list_empty(&a->node) && a->counted;
     list_unlink(&a->node);
 }
 
@@ -566,6 +598,7 @@ bool worker_start(struct shared *sh, unsigned id, const int *fds, unsigned fds_n
     slab_init(&w->huge, WORKER_HUGE, KEEP_HUGE);
     list_init(&w->client_list);
     list_init(&w->ready);
+    list_init(&w->leaving);
     list_init(&w->waits.node);
     list_init(&w->grave);
     if (!setup_loop(w, e))

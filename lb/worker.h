@@ -73,9 +73,10 @@ struct shared {
     unsigned char sticky_key[STICKY_KEY];
 };
 
-/* Go on with it later: worker_again(), worker_soon(). */
+/* Go on with it later: worker_again() and its kin. */
 struct again {
     struct list node;
+    bool counted; /* in ready_n */
     void (*run)(struct again *a);
 };
 
@@ -102,6 +103,7 @@ struct worker {
     struct list client_list;                                   /* all client connections */
     struct list ready; /* connections that gave way to others: READY_PER_TURN each turn */
     unsigned ready_n;
+    struct list leaving; /* those that only want to be gone: one each turn */
     struct event ready_ev;
     struct again waits; /* exchanges that wait are looked at next turn */
     struct letter ring; /* because another worker has made room */
@@ -170,10 +172,11 @@ struct grave {
 void worker_bury(struct worker *w, struct grave *g,
                  void (*free)(struct worker *w, struct grave *g));
 
-/* Go on with it in the next turn, and at the end of this turn, each time after what is in the list
- * already. Not in the list any more: harmless if it never was. */
+/* Go on with it in the next turn; at the end of this turn; when its turn comes among those that are
+ * leaving. Each time after what is in the list already. Not any more: harmless if it never was. */
 void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a));
 void worker_soon(struct worker *w, struct again *a, void (*run)(struct again *a));
+void worker_last(struct worker *w, struct again *a, void (*run)(struct again *a));
 void worker_not_again(struct worker *w, struct again *a);
 
 void wtable_unref(struct worker *w, struct wtable *t);
