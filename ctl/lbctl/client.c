@@ -100,3 +100,24 @@ enum client_end client_ask(const char *socket_path, enum proto_msg msg, json_t *
         *e = c.e;
     return c.end;
 }
+
+static void on_pause_end(void *arg) /* timer */
+{
+    loop_stop(arg);
+}
+
+bool client_pause(uint64_t ms, struct err *e)
+{
+    struct loop *l = NULL;
+    struct timer t;
+    bool ok;
+
+    if (!loop_new(&l, e))
+        return false;
+    timer_init(&t, l, on_pause_end, l);
+    timer_in(&t, ms);
+    ok = loop_run(l, e);
+    timer_fini(&t);
+    loop_free(l);
+    return ok;
+}

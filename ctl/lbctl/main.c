@@ -6,6 +6,7 @@
 #include <sysexits.h>
 
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
 #include "common/conf/conf.h"
@@ -180,24 +181,32 @@ static int cmd_check(const struct cli *c)
 }
 
 /* Asks ctld; says what went wrong. The exit code, EXIT_OK with *ret on success. */
-static int ask(const struct cli *c, enum proto_msg msg, json_t *body, json_t **ret)
+/* What became of a request, as an exit status. */
+static int tell(enum client_end end, const struct err *e)
 {
-    struct err e = {0};
     char q[600];
 
-    switch (client_ask(c->socket, msg, body, ret, &e)) {
+    switch (end) {
     case CLIENT_ANSWERED:
         return EXIT_OK;
     case CLIENT_REFUSED:
-        (void)fprintf(stderr, "lbctl: %s\n", str_quote(sv_of(e.msg), q, sizeof q));
+        (void)fprintf(stderr, "lbctl: %s\n", str_quote(sv_of(e->msg), q, sizeof q));
         return EXIT_DEGRADED;
     case CLIENT_UNREACHABLE:
         break;
     }
     (void)fprintf(stderr,
                   "lbctl: ctld cannot be reached: %s; is it running, and may you speak to it?\n",
-                  str_quote(sv_of(e.msg), q, sizeof q));
+                  str_quote(sv_of(e->msg), q, sizeof q));
     return EXIT_UNREACHABLE;
+}
+
+static int ask(const struct cli *c, enum proto_msg msg, json_t *body, json_t **ret)
+{
+    struct err e = {0};
+    enum client_end end = client_ask(c->socket, msg, body, ret, &e);
+
+    return tell(end, &e);
 }
 
 static void print_json(json_t *doc)
@@ -426,11 +435,24 @@ static void print_events(const struct cli *c, const json_t *doc)
     buf_fini(&out);
 }
 
+/* ctld that was there and is not: it reloads, or is restarted, and its ledger goes on where it
+ * was. */
+static bool may_come_back(uint64_t *lost_ms, bool heard)
+{
+    uint64_t now = clock_mono_ms();
+    struct err e;
+
+    if (*lost_ms == 0)
+        *lost_ms = now;
+    return heard && now - *lost_ms < CLIENT_AWAY_MAX_MS && client_pause(CLIENT_LOOK_MS, &e);
+}
+
 /* One answer after the other: what comes is waited for by ctld, not asked for over and over. */
 static int cmd_events(const struct cli *c)
 {
     json_t *body = c->argc > 0 ? target_of(c->argv[0]) : json_object(), *doc = NULL;
-    uint64_t n = EVENTS_SHOWN;
+    uint64_t n = EVENTS_SHOWN, lost_ms = 0;
+    bool heard = false;
     struct err e;
     int code;
 
@@ -442,9 +464,18 @@ static int cmd_events(const struct cli *c)
         return EX_USAGE;
     }
     (void)json_object_set_new(body, "limit", json_integer((json_int_t)n));
-    while ((code = ask(c, MSG_EVENTS_GET, json_deep_copy(body), &doc)) == EXIT_OK) {
-        uint64_t last = proto_uint(doc, "last", 0);
+    for (;;) {
+        enum client_end end = client_ask(c->socket, MSG_EVENTS_GET, json_deep_copy(body), &doc, &e);
+        uint64_t last;
 
+        if (end == CLIENT_UNREACHABLE && may_come_back(&lost_ms, heard))
+            continue;
+        code = tell(end, &e);
+        if (code != EXIT_OK)
+            break;
+        heard = true;
+        lost_ms = 0;
+        last = proto_uint(doc, "last", 0);
         print_events(c, doc);
         json_decref(doc);
         if (!c->follow || ferror(stdout))

@@ -7,10 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/mem.h"
 #include "common/base/str.h"
-#include "common/ev/loop.h"
 #include "ctl/lbctl/client.h"
-
-enum { LOOK_MS = 200, AWAY_MAX_MS = 15000 };
 
 enum progress { AT_WORK, DONE, FAILED };
 
@@ -104,27 +101,6 @@ static enum progress look(const json_t *status, const json_t *plan, uint64_t *le
     return all;
 }
 
-static void on_pause_end(void *arg) /* timer */
-{
-    loop_stop(arg);
-}
-
-static bool pause_ms(uint64_t ms, struct err *e)
-{
-    struct loop *l = NULL;
-    struct timer t;
-    bool ok;
-
-    if (!loop_new(&l, e))
-        return false;
-    timer_init(&t, l, on_pause_end, l);
-    timer_in(&t, ms);
-    ok = loop_run(l, e);
-    timer_fini(&t);
-    loop_free(l);
-    return ok;
-}
-
 bool rollout_wait(const char *socket, const json_t *before, const json_t *plan)
 {
     uint64_t heard_ms = clock_mono_ms(), told = UINT64_MAX, left = 0;
@@ -149,7 +125,7 @@ bool rollout_wait(const char *socket, const json_t *before, const json_t *plan)
             (void)printf("in force\n");
         if (p != AT_WORK)
             return p == DONE;
-        if (clock_mono_ms() - heard_ms > AWAY_MAX_MS || !pause_ms(LOOK_MS, &e)) {
+        if (clock_mono_ms() - heard_ms > CLIENT_AWAY_MAX_MS || !client_pause(CLIENT_LOOK_MS, &e)) {
             (void)fprintf(stderr, "lbctl: ctld is lost: %s; see lbctl status\n", e.msg);
             return false;
         }

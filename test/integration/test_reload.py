@@ -51,6 +51,23 @@ class Reload(case.Case):
         self.assertEqual(self.stack.ids(), ids)
         self.edit("form1", "form0")
 
+    def test_who_follows_events_goes_on_after_a_reload(self):
+        with subprocess.Popen([program("lbctl"), "-s", self.stack.run_dir + "/ctl.sock", "events", "-f", "--json"],
+                              stdout=subprocess.PIPE, text=True) as follower:
+            try:
+                seqs = [json.loads(follower.stdout.readline())["seq"]]
+                self.edit("form0", "form1")
+                self.assertEqual(self.lbctl("reload").returncode, 0)
+                self.edit("form1", "form0")
+                self.assertEqual(self.lbctl("reload").returncode, 0)
+                last = json.loads(self.lbctl("events", "--json", "-n", "1").stdout)["seq"]
+                while seqs[-1] < last:
+                    seqs.append(json.loads(follower.stdout.readline())["seq"])
+                self.assertEqual(seqs, list(range(seqs[0], last + 1)), "none twice, none left out")
+                self.assertIsNone(follower.poll())
+            finally:
+                follower.terminate()
+
     def test_rolled_changes_under_traffic(self):
         self.stack.scale(2)
         with client.Traffic(self.stack.port, threads=6, pause=0.02) as t:  # over 200 a second
