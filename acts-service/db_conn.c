@@ -11,8 +11,9 @@
 
 enum {
     CONN_MAGIC = MAGIC('d', 'b', 'c', 'n'),
-    /* libpq's buffers never shrink: a connection that carried more than this is made anew. */
-    WORN_BYTES = 8 << 20,
+    /* libpq's buffers grow to the longest message (a question, a row of an answer) and never
+     * shrink: a connection that carried a longer one than this is made anew. */
+    WORN_BYTES = 4 << 20,
 };
 enum { OID_INT8 = 20, OID_TEXT = 25 }; /* pg_type.dat; fixed for ever */
 
@@ -35,7 +36,7 @@ struct db_conn {
     const struct db_param *params;
     size_t n;
     PGresult *res;
-    size_t carried;
+    size_t longest; /* message so far */
     struct loop_later failed;
     bool no_memory; /* why it failed: libpq or we had none; the server is not to blame */
     char why[256];
@@ -84,7 +85,7 @@ void db_conn_close(struct db_conn *c)
     PQfinish(c->pg);
     c->pg = NULL;
     c->prepared = 0;
-    c->carried = 0;
+    c->longest = 0;
     c->state = CS_CLOSED;
 }
 
@@ -290,11 +291,31 @@ static void flush(struct db_conn *c)
     }
 }
 
+static void note_message(struct db_conn *c, size_t n)
+{
+    if (n > c->longest)
+        c->longest = n;
+}
+
+static void note_rows(struct db_conn *c, const PGresult *res)
+{
+    int rows = PQntuples(res), columns = PQnfields(res);
+
+    for (int row = 0; row < rows; row++) {
+        size_t n = 0;
+
+        for (int col = 0; col < columns; col++)
+            n += (size_t)PQgetlength(res, row, col);
+        note_message(c, n);
+    }
+}
+
 static bool send_query(struct db_conn *c)
 {
     const char *values[DB_PARAMS_MAX];
     int lengths[DB_PARAMS_MAX], formats[DB_PARAMS_MAX];
     uint64_t nums[DB_PARAMS_MAX];
+    size_t n = 0;
 
     for (size_t i = 0; i < c->n; i++) {
         formats[i] =
@@ -307,8 +328,9 @@ static bool send_query(struct db_conn *c)
             values[i] = (const char *)&nums[i];
             lengths[i] = (int)sizeof(nums[i]);
         }
-        c->carried += (size_t)lengths[i];
+        n += (size_t)lengths[i];
     }
+    note_message(c, n);
     c->state = CS_QUERY;
     return PQsendQueryPrepared(c->pg, c->conf.stmts[c->stmt].name, (int)c->n, values, lengths,
                                formats, 0) == 1;
@@ -373,14 +395,13 @@ static void question_done(struct db_conn *c)
             fail(c, PQerrorMessage(c->pg));
         return;
     }
-    if (res != NULL)
-        c->carried += PQresultMemorySize(res);
+    note_rows(c, res);
     c->params = NULL;
     c->state = CS_IDLE;
     lost = PQstatus(c->pg) != CONNECTION_OK;
     if (lost) /* the server said goodbye with this answer */
         fail(c, "the server closed the connection");
-    else if ((!ok && is_stale(res)) || c->carried > WORN_BYTES)
+    else if ((!ok && is_stale(res)) || c->longest > WORN_BYTES)
         db_conn_close(c);
     c->conf.done(c->conf.owner, c, res, lost);
     PQclear(res);

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "acts-service/reserve.h"
@@ -16,6 +17,8 @@ enum {
     PEER_MAGIC = MAGIC('p', 'e', 'e', 'r'),
     PEEK_PIECES = 8,
     SHORT_UNREAD_MAX = 8 << 10, /* bytes one may have waiting while memory is short */
+    STEP = 4096,                /* libevent 2.1 reads no more in a turn */
+    MORE_MAX = 64 << 10,        /* what we read beside it */
 };
 
 enum peer_state { PEER_IDLE, PEER_HEAD, PEER_BODY, PEER_BUSY, PEER_REFUSED };
@@ -171,6 +174,29 @@ static void scan_head(struct peer *p, struct evbuffer *b, size_t from, size_t n)
         timer_at(&p->deadline, p->begun_ms + p->peers->conf.exchange_ms);
 }
 
+/* A full step leaves the rest of a body for further turns of the loop, each with its four system
+ * calls: take it now. End of file and errors are libevent's to find. */
+static void read_more(struct peer *p, struct evbuffer *b)
+{
+    evutil_socket_t fd = bufferevent_getfd(p->bev);
+    size_t room = p->unread < p->peers->conf.max_unread ? p->peers->conf.max_unread - p->unread : 0;
+    struct evbuffer_iovec v;
+    int there = 0;
+    ssize_t n;
+
+    if (ioctl(fd, FIONREAD, &there) != 0 || there <= 0)
+        return;
+    if (room > MORE_MAX)
+        room = MORE_MAX;
+    if (room > (size_t)there)
+        room = (size_t)there;
+    if (room == 0 || evbuffer_reserve_space(b, (ev_ssize_t)room, &v, 1) != 1)
+        return;
+    n = recv(fd, v.iov_base, room, MSG_DONTWAIT);
+    v.iov_len = n > 0 ? (size_t)n : 0;
+    (void)evbuffer_commit_space(b, &v, 1); /* on_peer_input() again */
+}
+
 static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
 /* evbuffer_cb_func */
 {
@@ -194,6 +220,8 @@ static void on_peer_input(struct evbuffer *b, const struct evbuffer_cb_info *inf
         log_warn("connection cut", "reason=\"requests hold too much memory\" held=%zu", ps->held);
         peer_cut(p);
     }
+    if (p->state == PEER_BODY && info->n_added == STEP && !p->cut && !reserve_is_low())
+        read_more(p, b);
 }
 
 /* Refusals of its own (a malformed head, a body above the limit) evhttp 2.1 writes without asking

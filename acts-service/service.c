@@ -411,7 +411,7 @@ static bool run(struct service *s, struct err *e)
     struct stopping st = {.svc = s};
     bool ok;
 
-    if (!loop_new(&s->loop, e))
+    if (!loop_new_coarse(&s->loop, e))
         return false;
     timer_init(&st.limit, s->loop, on_stopped, s);
     /* As the first process of a container nothing ends us but what we handle ourselves. */
