@@ -12,7 +12,8 @@
 /* PostgreSQL on the event loop: nothing blocks, every question has a deadline, the queue has a
  * maximum, lost connections are made again with back-off. Two lanes: the main one is a pool that
  * grows on demand; the side one is a single connection for small urgent work (probe, counter,
- * schema) that never waits behind the pool. libpq stays inside db.c and db_conn.c. */
+ * schema) that never waits behind the pool. libpq stays inside db.c, db_conn.c and
+ * db_reply.c. */
 struct db;
 
 enum db_lane { DB_MAIN, DB_SIDE, DB_LANES };
@@ -33,9 +34,17 @@ enum {
     DB_READ = 1,     /* changes nothing: asked again once when the connection is lost */
     DB_SCRIPT = 2,   /* several statements, one transaction, no parameters */
     DB_MAY_FAIL = 4, /* an error is an answer like others: not logged */
+    DB_MERGE = 8,    /* up to DB_MERGE_MAX waiting questions become one: see DB_MERGE_BY */
     DB_STATEMENTS_MAX = 64,
     DB_PARAMS_MAX = 8,
+    DB_MERGE_MAX = 4,
 };
+/* A change whose answer is one row, and that may share a statement, a transaction and its commit
+ * with others. The DB_MERGE_MAX - 1 rows after it in the table do 2, 3, ... of it at once: the
+ * parameters of all, question by question; the rows of all, in that order. Parameter `i` is a text
+ * that differs in all of them. When a shared statement fails for one (it has then changed nothing),
+ * each is asked again alone. */
+#define DB_MERGE_BY(i) (DB_MERGE | (i) << 4)
 struct db_stmt {
     const char *name, *sql;
     unsigned flags;
@@ -70,6 +79,7 @@ struct db_reply {
     char sqlstate[6]; /* "" when the server said nothing */
     bool sent;        /* false: surely nothing was done */
     const void *res;  /* valid during the callback */
+    size_t first, n;  /* its rows that are the answer */
 };
 typedef void db_done_fn(void *arg, const struct db_reply *r);
 

@@ -312,9 +312,9 @@ static void note_rows(struct db_conn *c, const PGresult *res)
 
 static bool send_query(struct db_conn *c)
 {
-    const char *values[DB_PARAMS_MAX];
-    int lengths[DB_PARAMS_MAX], formats[DB_PARAMS_MAX];
-    uint64_t nums[DB_PARAMS_MAX];
+    const char *values[DB_MERGE_MAX * DB_PARAMS_MAX];
+    int lengths[DB_MERGE_MAX * DB_PARAMS_MAX], formats[DB_MERGE_MAX * DB_PARAMS_MAX];
+    uint64_t nums[DB_MERGE_MAX * DB_PARAMS_MAX];
     size_t n = 0;
 
     for (size_t i = 0; i < c->n; i++) {
@@ -339,7 +339,7 @@ static bool send_query(struct db_conn *c)
 static bool send_prepare(struct db_conn *c)
 {
     const struct db_stmt *s = &c->conf.stmts[c->stmt];
-    Oid types[DB_PARAMS_MAX];
+    Oid types[DB_MERGE_MAX * DB_PARAMS_MAX];
 
     for (size_t i = 0; i < c->n; i++)
         types[i] = c->params[i].text.p != NULL ? OID_TEXT : OID_INT8;

@@ -822,6 +822,134 @@ class Several(unittest.TestCase):
         self.assertEqual(a.stop(), 0)
 
 
+class Session:
+    """A transaction of somebody else: psql on pipes."""
+
+    def __init__(self):
+        self.proc = subprocess.Popen(["psql", "-h", PG.dir, "-p", str(PG.port), "-U", "app", "-d", "app", "-Atq"],
+                                     env={"PGPASSWORD": PASSWORD, "PATH": os.environ["PATH"]}, text=True,
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def say(self, sql):
+        """Returns when it is done."""
+        self.proc.stdin.write(f"{sql}; SELECT 'done';\n")
+        self.proc.stdin.flush()
+        assert self.proc.stdout.readline() == "done\n", sql
+
+    def close(self):
+        self.proc.stdin.close()
+        self.proc.wait(10)
+        self.proc.stdout.close()
+
+
+class Together(unittest.TestCase):
+    """Uploads that wait for the database share a statement; nobody must see it."""
+
+    def setUp(self):
+        self.acts = Acts(PG, ACTS_DB_POOL="1", ACTS_DB_TIMEOUT_MS="20000")
+        self.name = self.id()
+        self.assertEqual(self.acts.post("/categories", [self.name]).status, 201)
+        self.other = Session()
+
+    def tearDown(self):
+        self.other.close()
+        self.assertEqual(self.acts.stop(), 0)
+
+    def hold(self, session, one):
+        """An upload of that id waits until the session's transaction ends."""
+        session.say(f"BEGIN; INSERT INTO acts.act (id_key, id, category_id, ts, username, caption, image) "
+                    f"SELECT '{one}', '{one}', id, 1, 'x', 'x', 'x' FROM acts.category WHERE name = '{self.name}'")
+
+    @staticmethod
+    def counted():
+        return int(PG.psql("SELECT coalesce(sum(hits), 0) FROM acts.pulse"))
+
+    def queue(self, pool, bodies):
+        """All of them are in acts, and the only connection to the database is taken by an upload that waits."""
+        one, before = Ids.new(), self.counted()
+        self.hold(self.other, one)
+        first = pool.submit(self.acts.post, "/acts", act(one, self.name))
+        wait_for("the first one waits", lambda: self.waiting("WITH c AS%") == 1)
+        rest = [pool.submit(self.acts.post, "/acts", b) for b in bodies]
+        wait_for("all are there", lambda: self.counted() >= before + 1 + len(bodies))
+        return [first, *rest]
+
+    @staticmethod
+    def waiting(query):
+        return int(PG.psql(f"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '{query}' AND wait_event_type = 'Lock'"))
+
+    def statements(self, category):
+        return int(PG.psql(f"SELECT count(DISTINCT a.xmin::text) FROM acts.act a JOIN acts.category c "
+                           f"ON c.id = a.category_id WHERE c.name = '{category}'"))
+
+    def test_each_has_its_own_answer(self):
+        second, taken, twice, long = f"{self.name} \u00e9", Ids.new(), Ids.new(), "9" * 70
+        self.assertEqual(self.acts.post("/categories", [second]).status, 201)
+        self.assertEqual(self.acts.post("/acts", act(taken, second)).status, 201)
+        large = base64.b64encode(bytes(100_000)).decode()
+        good = [act(Ids.new(), self.name, caption=f"good {i}") for i in range(8)]
+        rows = [*((b, 201) for b in good), (act(taken, self.name), 400), (act(Ids.new(), "no such one"), 400),
+                (act(long, second), 201), (act(Ids.new(), second, caption="", username="\U0001f600"), 201),
+                (act(Ids.new(), self.name, imgB64=large), 201), (act(Ids.new(), "nor this"), 400)]
+        pair = [act(twice, self.name, caption="one"), act(twice, second, caption="two")]
+        with concurrent.futures.ThreadPoolExecutor(len(rows) + 3) as pool:
+            got = self.queue(pool, [b for b, _ in rows] + pair)
+            self.other.say("ROLLBACK")
+            status = [g.result().status for g in got]
+        self.assertEqual(status[:-2], [201] + [want for _, want in rows])
+        self.assertEqual(sorted(status[-2:]), [201, 400])
+        here, there = (self.acts.get(f"/categories/{quote(n)}/acts").json for n in (self.name, second))
+        self.assertEqual(sorted(a["caption"] for a in here if a["caption"].startswith("good")),
+                         [f"good {i}" for i in range(8)])
+        self.assertEqual([a["imgB64"] for a in here if len(a["imgB64"]) > 1000], [large])
+        stored = [a["caption"] for a in here + there if a["actId"] == twice]
+        self.assertEqual(stored, ["one" if status[-2] == 201 else "two"])
+        self.assertIn(("", "\U0001f600"), {(a["caption"], a["username"]) for a in there})
+        self.assertIn(int(long), {a["actId"] for a in there})
+        self.assertLess(self.statements(self.name), len(here))
+
+    def test_one_that_fails_does_not_spoil_the_others(self):
+        doomed, remover = f"{self.name} doomed", Session()
+        self.assertEqual(self.acts.post("/categories", [doomed]).status, 201)
+        bodies = [act(Ids.new(), name) for name in (self.name, doomed, self.name)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            got = self.queue(pool, bodies)
+            remover.say(f"BEGIN; DELETE FROM acts.category WHERE name = '{doomed}'")
+            self.other.say("ROLLBACK")
+            wait_for("the others wait together", lambda: self.waiting("WITH a AS MATERIALIZED%") == 1)
+            remover.say("COMMIT")
+            answers = [g.result() for g in got]
+        remover.close()
+        self.assertEqual([a.status for a in answers], [201, 201, 400, 201])
+        self.assertIn(b"no such category", answers[2].body)
+
+    def test_an_end_of_the_connection_is_told_to_all(self):
+        ids, blocker = [Ids.new() for _ in range(3)], Session()
+        self.hold(blocker, ids[1])
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            got = self.queue(pool, [act(i, self.name) for i in ids])
+            self.other.say("ROLLBACK")
+            wait_for("they wait together", lambda: self.waiting("WITH a AS MATERIALIZED%") == 1)
+            PG.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'WITH a AS MATERIALIZED%'")
+            self.assertEqual([g.result().status for g in got], [201, 503, 503, 503])
+        blocker.say("ROLLBACK")
+        blocker.close()
+        self.assertEqual(len(self.acts.get(f"/categories/{quote(self.name)}/acts").json), 1)
+
+    def test_who_is_late_is_told_so(self):
+        self.assertEqual(self.acts.stop(), 0)
+        self.acts = Acts(PG, ACTS_DB_POOL="1", ACTS_DB_TIMEOUT_MS="4000")
+        ids, blocker = [Ids.new() for _ in range(3)], Session()
+        self.hold(blocker, ids[1])
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            got = self.queue(pool, [act(i, self.name) for i in ids])
+            self.other.say("ROLLBACK")
+            self.assertEqual([g.result().status for g in got], [201, 503, 503, 503])
+        blocker.say("ROLLBACK")
+        blocker.close()
+        wait_for("serves again", lambda: self.acts.post("/acts", act(Ids.new(), self.name)).status == 201)
+
+
 class Life(unittest.TestCase):
     """Start, stop, and a database with troubles."""
 
