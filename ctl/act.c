@@ -15,6 +15,7 @@
 #include "ctl/observe.h"
 #include "ctl/port_owner.h"
 #include "ctl/probing.h"
+#include "ctl/pulling.h"
 #include "ctl/removal.h"
 #include "ctl/store.h"
 #include "ctl/tenancy.h"
@@ -68,8 +69,9 @@ static enum slot_result result_of(enum rt_result r)
         return SLOT_RES_PORT_BUSY;
     case RT_UNKNOWN:
         return SLOT_RES_UNKNOWN;
-    case RT_REFUSED:
     case RT_NO_IMAGE:
+        return SLOT_RES_NO_IMAGE;
+    case RT_REFUSED:
     case RT_CONFLICT:
         break;
     }
@@ -138,6 +140,12 @@ static void on_runtime_created(void *arg, enum rt_result r, const char *id,
 
     k->act->starts--;
     p = call_end(k, "create", r, e, text, sizeof text);
+    if (r == RT_NO_IMAGE && pulling_is_on(p->service))
+        pulling_want(p->service->ctl->pulling, p->service);
+    else if (r == RT_NO_IMAGE)
+        r = RT_REFUSED;
+    else if (r == RT_OK)
+        pulling_there(p->service->ctl->pulling, p->service);
     slot_create_done(&p->s, next, result_of(r), id != NULL ? id : "", text);
 }
 
@@ -333,6 +341,8 @@ static void step_place(struct act *a, struct place *p, uint64_t now)
             env.why = p->blocked ? REASON_PREDECESSOR : REASON_TURN;
             env.why_not = p->blocked ? "the engine is still removing its predecessor"
                                      : "waits its turn to start";
+        } else {
+            pulling_fill(a->c->pulling, p, &env);
         }
         step = slot_step(&p->s, &env, now);
         if (p->s.state != from)
@@ -368,6 +378,13 @@ static void step_fixed(struct act *a, struct service *s, uint64_t now)
     }
 }
 
+/* What goes makes way for something that can be made. */
+static bool may_roll_image(struct service *s)
+{
+    return model_outdated(s) == 0 || !observe_engine_up(s->ctl->observer) ||
+           pulling_may_roll(s->ctl->pulling, s);
+}
+
 static void step_service(struct act *a, struct service *s, uint64_t now)
 {
     const struct slot **slots = mem_array(s->places_n, sizeof(const struct slot *));
@@ -383,7 +400,7 @@ static void step_service(struct act *a, struct service *s, uint64_t now)
         .may_surge = s->may_surge,
         .may_move = s->c->port_taken == CONF_PORT_TAKEN_MOVE,
         .may_roll = deps_are_current(s),
-        .hold = now < s->settled_ms + s->c->ready_hold_ms,
+        .hold = now < s->settled_ms + s->c->ready_hold_ms || !may_roll_image(s),
     };
 
     model_refresh_waits(s);
@@ -418,6 +435,7 @@ void act_reconcile(struct act *a)
         else if (observe_seen(a->c->observer)) /* adopt before creating */
             step_service(a, s, now);
     }
+    wake_by(a, pulling_wake_ms(a->c->pulling), now);
 }
 
 uint64_t act_wake_ms(const struct act *a)

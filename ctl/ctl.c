@@ -17,6 +17,7 @@
 #include "ctl/model.h"
 #include "ctl/observe.h"
 #include "ctl/probing.h"
+#include "ctl/pulling.h"
 #include "ctl/removal.h"
 #include "ctl/scaler.h"
 #include "ctl/store.h"
@@ -193,6 +194,7 @@ bool ctl_new(struct loop *l, const struct ctl_options *o, struct ctl **ret, stru
     model_build(c);
     c->lb = lblink_new(c);
     c->act = act_new(c);
+    c->pulling = pulling_new(c);
     c->removals = removals_new(c);
     c->scaler = scaler_new(c);
     c->events = events_new(c);
@@ -227,6 +229,7 @@ void ctl_free(struct ctl *c)
     tenancy_fini(c);
     scaler_free(c->scaler);
     removals_free(c->removals);
+    pulling_free(c->pulling);
     act_free(c->act);
     lblink_free(c->lb);
     events_free(c->events);

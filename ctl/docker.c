@@ -7,12 +7,14 @@
 #include "common/base/mem.h"
 #include "ctl/docker_engine.h"
 #include "ctl/docker_json.h"
+#include "ctl/docker_pull.h"
 #include "ctl/runtime.h"
 
 /* The operations on Docker's engine. Each is a short chain of calls under one deadline; the
  * operation, not the runtime, holds its state. The engine's API must allow: GET version, events,
- * containers/json, containers/ID/json, networks/NAME; POST networks/create, networks/NAME/connect,
- * containers/create, containers/ID/start stop kill wait; DELETE containers/ID. */
+ * containers/json, containers/ID/json, networks/NAME, images/NAME/json; POST networks/create,
+ * networks/NAME/connect, images/create, containers/create, containers/ID/start stop kill wait;
+ * DELETE containers/ID. */
 enum {
     READ_MS = 5000,
     CREATE_MS = 30000,
@@ -31,6 +33,7 @@ struct docker {
     uint32_t magic;
     struct loop *loop;
     struct docker_engine *engine;
+    struct docker_pulls *pulls;
     char *project, *network;
     struct list ops;
     struct docker_op
@@ -278,6 +281,7 @@ static void op_act(struct docker_op *op)
     case DOCKER_NETWORK_GET:
     case DOCKER_NETWORK_CREATE:
     case DOCKER_CONNECT:
+    case DOCKER_IMAGE_GET:
         break; /* steps on the way, never goals */
     }
     bug("docker operation without a goal: %d", (int)op->goal);
@@ -442,6 +446,7 @@ static void op_step(struct docker_op *op, enum rt_result r, const struct http_an
     case DOCKER_REMOVE:
     case DOCKER_WAIT:
     case DOCKER_NETWORK_GET:
+    case DOCKER_IMAGE_GET:
         op_finish(op, RT_OK, NULL, NULL);
         break;
     }
@@ -511,6 +516,7 @@ static void docker_close(struct runtime *rt)
     d = docker_of(rt);
     LIST_EACH(n, &d->ops)
     op_free(LIST_ENTRY_OF(n, struct docker_op, node));
+    docker_pulls_free(d->pulls);
     docker_engine_free(d->engine);
     mem_free(d->project);
     mem_free(d->network);
@@ -531,6 +537,7 @@ static bool docker_open(struct loop *l, const struct conf *c, rt_hint_fn *hint, 
         mem_free(d);
         return false;
     }
+    d->pulls = docker_pulls_new(l, d->engine, c->pull_timeout_ms);
     d->project = mem_strdup(c->project);
     d->network = mem_strdup(c->network);
     *ret = (struct runtime *)d;
@@ -604,6 +611,17 @@ static void docker_remove(struct runtime *rt, const char *id, rt_done_fn *done, 
     op_begin_id(op, id);
 }
 
+static void docker_pull_image(struct runtime *rt, const char *image, rt_said_fn *said,
+                              rt_done_fn *done, void *arg)
+{
+    docker_pull(docker_of(rt)->pulls, image, said, done, arg);
+}
+
+static void docker_look_image(struct runtime *rt, const char *image, rt_done_fn *done, void *arg)
+{
+    docker_pull_look(docker_of(rt)->pulls, image, done, arg);
+}
+
 const struct runtime_ops runtime_docker = {
     .name = "docker",
     .keeps_ports = true,
@@ -615,4 +633,6 @@ const struct runtime_ops runtime_docker = {
     .start = docker_start,
     .stop = docker_stop,
     .remove = docker_remove,
+    .look_image = docker_look_image,
+    .pull = docker_pull_image,
 };

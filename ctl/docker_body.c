@@ -275,7 +275,7 @@ bool docker_network_body(const char *network, const char *project, struct buf *r
     return body_write(&b, "network", ret, e);
 }
 
-static void add_encoded(struct buf *out, const char *s, size_t n)
+void docker_encode(struct buf *out, const char *s, size_t n)
 {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
@@ -300,6 +300,6 @@ bool docker_filters(const char *project, bool events, struct buf *ret, struct er
         add(&b, put_arr(&b, b.root, "type"), json_string("container"));
     if (!body_write(&b, "filters", &text, e))
         return false;
-    add_encoded(ret, text.data, text.len);
+    docker_encode(ret, text.data, text.len);
     return !ret->over || err_set(e, "filters: too long");
 }

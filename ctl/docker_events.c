@@ -9,19 +9,17 @@ void docker_events_init(struct docker_events *s, const char *project, docker_eve
                         void *arg)
 {
     *s = (struct docker_events){.project = project, .fn = fn, .arg = arg};
-    buf_init(&s->in, DOCKER_EVENT_MAX);
+    json_stream_init(&s->in, "event", DOCKER_EVENT_MAX);
 }
 
 void docker_events_fini(struct docker_events *s)
 {
-    buf_fini(&s->in);
+    json_stream_fini(&s->in);
 }
 
 void docker_events_restart(struct docker_events *s)
 {
-    buf_clear(&s->in);
-    s->depth = 0;
-    s->string = s->escape = false;
+    json_stream_restart(&s->in);
 }
 
 /* The events that change what an instance is; health checks, execs and the like are noise. */
@@ -65,63 +63,21 @@ static bool event_of(const struct docker_events *s, const json_t *root, struct d
     return true;
 }
 
-static bool object_end(struct docker_events *s, struct err *e)
+static void on_object(void *arg, const json_t *root) /* json_stream_fn */
 {
-    json_error_t je;
-    json_t *root = json_loadb(s->in.data, s->in.len, JSON_REJECT_DUPLICATES, &je);
+    struct docker_events *s = arg;
+    json_int_t ns = json_integer_value(json_object_get(root, "timeNano"));
     struct docker_event ev;
-    json_int_t ns;
 
-    if (root == NULL)
-        return err_set(e, "an event is no JSON: %s", je.text);
-    ns = json_integer_value(json_object_get(root, "timeNano"));
     if (ns > 0 && (uint64_t)ns > s->last_ns)
         s->last_ns = (uint64_t)ns;
     if (event_of(s, root, &ev))
         s->fn(s->arg, &ev);
     else
         s->ignored++;
-    json_decref(root);
-    buf_clear(&s->in);
-    return true;
-}
-
-/* How this byte moves us between the braces. */
-static void track(struct docker_events *s, char c)
-{
-    if (s->escape)
-        s->escape = false;
-    else if (s->string && c == '\\')
-        s->escape = true;
-    else if (c == '"')
-        s->string = !s->string;
-    else if (!s->string && c == '{')
-        s->depth++;
-    else if (!s->string && c == '}')
-        s->depth--;
 }
 
 bool docker_events_feed(struct docker_events *s, const char *p, size_t n, struct err *e)
 {
-    size_t from = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (s->depth == 0) {
-            if (strchr(" \t\r\n", p[i]) != NULL && p[i] != '\0')
-                continue;
-            if (p[i] != '{')
-                return err_set(e, "the event stream has something else than objects in it");
-            from = i;
-        }
-        track(s, p[i]);
-        if (s->depth > 0)
-            continue;
-        if (!buf_add(&s->in, p + from, i + 1 - from))
-            return err_set(e, "an event is longer than %d bytes", DOCKER_EVENT_MAX);
-        if (!object_end(s, e))
-            return false;
-    }
-    if (s->depth > 0 && !buf_add(&s->in, p + from, n - from))
-        return err_set(e, "an event is longer than %d bytes", DOCKER_EVENT_MAX);
-    return true;
+    return json_stream_feed(&s->in, p, n, on_object, s, e);
 }

@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "ctl/docker_json.h"
+#include "ctl/json_stream.h"
 
 /* The engine's event stream: JSON objects one after the other, cut into pieces anywhere. Pure. */
 enum { DOCKER_EVENT_MAX = 256 * 1024 }; /* bytes of one object */
@@ -25,11 +25,9 @@ struct docker_events {
     const char *project;
     docker_event_fn *fn;
     void *arg;
-    struct buf in;       /* the unfinished object */
-    unsigned depth;      /* of braces */
-    bool string, escape; /* within a string; after a backslash in it */
-    uint64_t last_ns;    /* the engine's time of the last event; 0: none yet */
-    size_t ignored;      /* objects that were no event of ours */
+    struct json_stream in;
+    uint64_t last_ns; /* the engine's time of the last event; 0: none yet */
+    size_t ignored;   /* objects that were no event of ours */
 };
 
 void docker_events_init(struct docker_events *s, const char *project, docker_event_fn *fn,

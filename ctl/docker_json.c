@@ -113,11 +113,8 @@ bool docker_parse_network(const char *p, size_t n, const char *network, bool *re
     return true;
 }
 
-const char *docker_message(const char *p, size_t n, char *buf, size_t buf_n)
+const char *docker_printable(struct sv s, char *buf, size_t buf_n)
 {
-    AUTO(json_freep) json_t *root = json_loadb(p, n, 0, NULL);
-    const char *text = str_of(root, "message");
-    struct sv s = text != NULL ? sv_of(text) : (struct sv){p, n};
     char raw[1024];
 
     if (s.n > sizeof(raw))
@@ -127,6 +124,14 @@ const char *docker_message(const char *p, size_t n, char *buf, size_t buf_n)
     for (size_t i = 0; i < s.n; i++)
         raw[i] = s.p[i] == '"' ? '\'' : s.p[i]; /* it will stand between double quotes in the log */
     return str_quote((struct sv){raw, s.n}, buf, buf_n);
+}
+
+const char *docker_message(const char *p, size_t n, char *buf, size_t buf_n)
+{
+    AUTO(json_freep) json_t *root = json_loadb(p, n, 0, NULL);
+    const char *text = str_of(root, "message");
+
+    return docker_printable(text != NULL ? sv_of(text) : (struct sv){p, n}, buf, buf_n);
 }
 
 /* ---- instances ---- */

@@ -7,6 +7,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/str.h"
 #include "ctl/runtime.h"
 
 /* What we say to Docker's engine and what it answers, as JSON. Pure: bytes in, bytes out; no I/O,
@@ -49,6 +50,8 @@ bool docker_connect_body(const char *id, const char *alias, struct buf *ret,
 /* Body of POST /networks/create. */
 bool docker_network_body(const char *network, const char *project, struct buf *ret,
                          struct err *e) MUST_CHECK;
+/* Percent-encoded for a value in a target's query. */
+void docker_encode(struct buf *out, const char *s, size_t n);
 /* Value of `filters=` (percent-encoded) for our own containers; for their events when `events`. */
 bool docker_filters(const char *project, bool events, struct buf *ret, struct err *e) MUST_CHECK;
 
@@ -70,6 +73,8 @@ bool docker_parse_network(const char *p, size_t n, const char *network, bool *re
  */
 bool docker_parse_address(const char *p, size_t n, const char *network, char *ret, size_t ret_n,
                           struct err *e) MUST_CHECK;
+/* Foreign text for messages: one line, no double quotes. Returns buf. */
+const char *docker_printable(struct sv s, char *buf, size_t buf_n);
 /* The engine's own words for a refusal, made printable: {"message":"..."} or plain text. Returns
  * buf. */
 const char *docker_message(const char *p, size_t n, char *buf, size_t buf_n);
@@ -100,6 +105,7 @@ enum docker_verb {
     DOCKER_NETWORK_GET,
     DOCKER_NETWORK_CREATE,
     DOCKER_CONNECT,
+    DOCKER_IMAGE_GET,
 };
 const char *docker_verb_name(enum docker_verb v);
 

@@ -32,6 +32,7 @@ static const struct verdict {
     {DOCKER_NETWORK_CREATE, 409, "already exists", RT_OK},     /* somebody was faster */
     {DOCKER_CONNECT, ANY, "already exists in network", RT_OK}, /* connected by a former try */
     {DOCKER_CONNECT, 404, "no such container", RT_GONE},
+    {DOCKER_IMAGE_GET, 404, NULL, RT_NO_IMAGE},
 };
 
 const char *docker_verb_name(enum docker_verb v)
@@ -48,6 +49,7 @@ const char *docker_verb_name(enum docker_verb v)
         [DOCKER_NETWORK_GET] = "look at network",
         [DOCKER_NETWORK_CREATE] = "make network",
         [DOCKER_CONNECT] = "connect",
+        [DOCKER_IMAGE_GET] = "look at image",
     };
 
     return (unsigned)v < ARRAY_LEN(names) ? names[v] : "?";

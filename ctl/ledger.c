@@ -42,7 +42,7 @@ struct ledger {
 static const char *const kind_names[LEDGER_KINDS] = {
     [LEDGER_SLOT] = "slot",   [LEDGER_DRAIN] = "drain",       [LEDGER_STOP] = "stop",
     [LEDGER_SCALE] = "scale", [LEDGER_OPERATOR] = "operator", [LEDGER_DAEMON] = "daemon",
-    [LEDGER_BRAKE] = "brake",
+    [LEDGER_BRAKE] = "brake", [LEDGER_IMAGE] = "image",
 };
 
 const char *ledger_kind_name(enum ledger_kind k)

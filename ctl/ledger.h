@@ -28,6 +28,7 @@ enum ledger_kind {
     LEDGER_SCALE,
     LEDGER_OPERATOR,
     LEDGER_BRAKE,
+    LEDGER_IMAGE,  /* a pull began, ended */
     LEDGER_DAEMON, /* ctld, lbd, engine: began, lost, back */
     LEDGER_KINDS,
 };

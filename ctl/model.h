@@ -72,6 +72,7 @@ struct service {
     unsigned *deps; /* indices of services */
     size_t deps_n;
     bool has_dependents;
+    bool image_there; /* its image was seen on the engine, in this life of the model */
     bool may_surge; /* places beyond scale.max, or below it, may hold one more while it is rolled */
     /* wishes */
     unsigned wish;
@@ -110,6 +111,7 @@ struct ctl {
     struct timer wake;
     struct observer *observer;
     struct act *act;
+    struct pulling *pulling;
     struct removals *removals;
     struct lblink *lb;
     struct scaler *scaler;

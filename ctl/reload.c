@@ -14,7 +14,7 @@ static const char *const identity[] = {"project", "network", "docker",
                                        "runtime", "run_dir", "state_dir"};
 /* What ctld itself reads of the top of the file; the rest is lbd's, which reads it when it starts.
  */
-static const char *const own[] = {"log_format", "log_level"};
+static const char *const own[] = {"log_format", "log_level", "pull_timeout"};
 
 static bool is_one_of(const char *key, const char *const *names, size_t n)
 {

@@ -57,9 +57,9 @@ struct rt_spec {
 
 enum rt_result {
     RT_OK,
-    RT_REFUSED, /* the engine said no; the text is its own. Nothing happened */
-    RT_GONE,    /* no such instance: for stop and remove as good as OK */
-    RT_NO_IMAGE,
+    RT_REFUSED,   /* the engine said no; the text is its own. Nothing happened */
+    RT_GONE,      /* no such instance: for stop and remove as good as OK */
+    RT_NO_IMAGE,  /* create: the engine does not have the image */
     RT_PORT_BUSY, /* start: the host port is taken by somebody else */
     RT_CONFLICT,  /* create: the name is taken */
     RT_UNKNOWN,   /* time-out, connection lost: it may or may not have happened */
@@ -69,6 +69,8 @@ const char *rt_result_name(enum rt_result r);
 typedef void rt_done_fn(void *arg, enum rt_result r, const struct err *e);
 typedef void rt_create_fn(void *arg, enum rt_result r, const char *id, const struct err *e);
 typedef void rt_start_fn(void *arg, enum rt_result r, const char *address, const struct err *e);
+/* How a pull gets on, in the engine's words, printable. The receiver may not touch the runtime. */
+typedef void rt_said_fn(void *arg, const char *line);
 typedef void rt_list_fn(void *arg, enum rt_result r, const struct rt_instance *v, size_t n,
                         const struct err *e);
 /* A hint that something happened to an instance of ours (by the engine's event stream: start, die,
@@ -111,6 +113,13 @@ struct runtime_ops {
                  void *arg);
     void (*remove)(struct runtime *rt, const char *id, rt_done_fn *done,
                    void *arg); /* forced; anonymous volumes too */
+    /* Is the image there? RT_OK, RT_NO_IMAGE, or RT_REFUSED: the engine does not tell. NULL
+     * with pull. */
+    void (*look_image)(struct runtime *rt, const char *image, rt_done_fn *done, void *arg);
+    /* Fetches an image (NAME[:TAG][@DIGEST]) that the engine does not have, as long as that takes:
+     * it ends when nothing was heard of it for conf.pull_timeout_ms. NULL: there are no images. */
+    void (*pull)(struct runtime *rt, const char *image, rt_said_fn *said, rt_done_fn *done,
+                 void *arg);
 };
 
 extern const struct runtime_ops runtime_docker, runtime_process;

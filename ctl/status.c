@@ -7,10 +7,12 @@
 #include "common/base/clock.h"
 #include "common/base/str.h"
 #include "ctl/braking.h"
+#include "ctl/core/pull.h"
 #include "ctl/core/verdict.h"
 #include "ctl/hold.h"
 #include "ctl/lblink.h"
 #include "ctl/observe.h"
+#include "ctl/pulling.h"
 #include "ctl/scaler.h"
 
 enum { STATUS_SCHEMA = 1, REASONS_MAX = 100, FAILS_TOLD = 3 };
@@ -152,18 +154,27 @@ static void explain(struct report *r, const struct service *s, unsigned ready)
 }
 
 /* The lowest slot whose instance of today's form does not become ready: it has had its start
- * period, or failed three times in a row, so that a port that is just being freed is not told. */
+ * period, or failed three times in a row, so that a port that is just being freed is not told. Or
+ * the image whose pull has failed as often. */
 static json_t *build_failing(const struct service *s)
 {
+    bool wants_image = false;
+    char q[2 * PULL_SAID_MAX];
+    const char *why;
+
     for (unsigned i = 0; i < s->places_n; i++) {
         const struct slot *v = &s->places[i].s;
-        char q[2 * SLOT_REASON_MAX];
 
         if ((v->fails >= FAILS_TOLD || (v->fails > 0 && v->cause == SLOT_NEVER_READY)) &&
             v->state != SLOT_READY && v->state != SLOT_EMPTY && !v->cur.outdated &&
             !model_is_stood_in(&s->places[i]))
             return json_sprintf("slot %u: %s", i, str_quote(sv_of(v->trouble), q, sizeof q));
+        wants_image = wants_image || v->why == REASON_PULLING || v->why == REASON_PULL_FAILED ||
+                      v->cur.outdated;
     }
+    why = wants_image ? pulling_failing(s->ctl->pulling, s, FAILS_TOLD) : NULL;
+    if (why != NULL)
+        return json_sprintf("%s", str_quote(sv_of(why), q, sizeof q));
     return json_null();
 }
 

@@ -67,6 +67,7 @@ static const struct {
     {"ADDRESS", "IP address"},
     {"CONNECT", "word"},
     {"MANUAL_STOP", "word"},
+    {"PULL_POLICY", "word"},
     {"HEALTH", "section or none"},
     {"SCALE", "section or number"},
     {"BALANCE", "section or policy"},

@@ -172,6 +172,7 @@ const char *conf_policy_word(enum conf_policy p);
 const char *conf_hash_by_word(enum conf_hash_by by);
 
 enum conf_port_taken { CONF_PORT_TAKEN_WAIT, CONF_PORT_TAKEN_MOVE };
+enum conf_pull_policy { CONF_PULL_MISSING, CONF_PULL_NEVER };
 enum conf_manual_stop { CONF_MANUAL_STOP_REPLACE, CONF_MANUAL_STOP_HOLD };
 enum conf_connect { CONF_CONNECT_PUBLISHED, CONF_CONNECT_DIRECT };
 
@@ -181,6 +182,7 @@ struct conf_service {
     struct conf_pairs written; /* its keys as the file has them: conf_diff.h */
     /* Compose keys */
     char *image;
+    enum conf_pull_policy pull_policy; /* of an image that the engine does not have */
     struct conf_strs entrypoint, command, volumes, depends_on, tmpfs, networks, cap_add, cap_drop;
     struct conf_strs env_file; /* already read into environment */
     struct conf_pairs environment, labels;
@@ -236,6 +238,7 @@ struct conf {
     unsigned workers; /* 0: one per CPU */
     char *project;    /* names and labels of everything we create begin with it; two ctlds on one
                          engine need two */
+    uint64_t pull_timeout_ms; /* longest silence of a pull */
     char *run_dir, *state_dir;
     enum conf_runtime runtime;
     char *docker;  /* unix:///var/run/docker.sock or http://HOST:PORT */

@@ -278,6 +278,18 @@ bool conf_read_ROLLOUT(struct conf_reader *r, const struct conf_row *row, const 
     return true;
 }
 
+bool conf_read_PULL_POLICY(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
+                           void *dst)
+{
+    static const char *const words[] = {"missing", "never"};
+    unsigned v;
+
+    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
+        return false;
+    *(enum conf_pull_policy *)dst = (enum conf_pull_policy)v;
+    return true;
+}
+
 bool conf_read_MANUAL_STOP(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                            void *dst)
 {

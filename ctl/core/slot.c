@@ -259,7 +259,7 @@ static struct slot_step fill(struct slot *s, const struct slot_env *env, uint64_
 
         if (s->state != SLOT_WAITING)
             enter(s, SLOT_WAITING, env->why, why, now_ms);
-        s->retry_ms = now_ms;
+        s->retry_ms = env->retry_ms > now_ms ? env->retry_ms : now_ms;
         s->why = env->why;
         say(s->reason, why);
         return (struct slot_step){0};
@@ -288,6 +288,11 @@ static struct slot_step step_creating(struct slot *s, const struct slot_env *env
     if (s->cur.phase == INST_DEAD) {
         struct slot_step step = let_go(&s->cur);
 
+        if (s->trouble_why == REASON_PULLING) { /* the pull's back-off is its own */
+            s->retry_ms = now_ms;
+            enter(s, SLOT_WAITING, REASON_PULLING, s->trouble, now_ms);
+            return step;
+        }
         back_off(s, s->trouble_why, now_ms);
         return step;
     }
@@ -445,7 +450,7 @@ void slot_create_done(struct slot *s, bool next, enum slot_result r, const char 
         i->phase = INST_CREATED;
         return;
     }
-    trouble(s, REASON_CREATE_FAILED, text);
+    trouble(s, r == SLOT_RES_NO_IMAGE ? REASON_PULLING : REASON_CREATE_FAILED, text);
     if (r == SLOT_RES_UNKNOWN)
         i->unsure = true;
     else

@@ -109,12 +109,14 @@ struct slot_env {
     bool may_roll;       /* a ready one that is outdated may make way for its new form */
     enum reason why;     /* reason when it may not start, ... */
     const char *why_not; /* ... and the text */
+    uint64_t retry_ms;   /* not before then; 0: as soon as it may */
 };
 
 enum slot_result {
     SLOT_RES_OK,
     SLOT_RES_REFUSED,
     SLOT_RES_GONE,
+    SLOT_RES_NO_IMAGE,  /* of a create: it is being pulled, or will be */
     SLOT_RES_PORT_BUSY, /* of a start: the instance is fine, its port is not free */
     SLOT_RES_UNKNOWN,
 };

@@ -84,7 +84,7 @@ class Engine:
                          "none": {"Id": new_id(), "Labels": {}}}
         self.volumes = {}
         self.images = set(images)  # "*": every name is there
-        self.registry = {}         # name -> seconds that its pull takes
+        self.registry = {}         # name -> seconds that its pull takes, or {seconds, error}; None: no such image
         self.events = collections.deque(maxlen=EVENTS_MAX)
         self.listeners = set()  # asyncio queues
         self.history = []       # facts about containers that are gone

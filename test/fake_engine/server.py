@@ -36,6 +36,35 @@ class Fault:
         return True
 
 
+class Bent:
+    """A stream's writer under a fault that comes after the act: it ends, or falls silent, `size` bytes on; or it
+    gives one byte at a time."""
+
+    def __init__(self, fault, writer):
+        self.fault, self.writer, self.left, self.transport = fault, writer, fault.size, writer.transport
+        self.waiting = b""
+
+    def write(self, data):
+        self.waiting += data
+
+    async def drain(self):
+        data, self.waiting = self.waiting, b""
+        if self.fault.kind == "dribble":
+            for i in range(len(data)):
+                self.writer.write(data[i:i + 1])
+                await self.writer.drain()
+                await asyncio.sleep(self.fault.seconds)
+            return
+        self.writer.write(data[:self.left])
+        await self.writer.drain()
+        self.left -= len(data[:self.left])
+        if self.left == 0 and self.fault.kind == "hang-after":
+            await self.fault.lifted.wait()
+        if self.left == 0:
+            self.writer.transport.close()
+            raise ConnectionError
+
+
 class Server:
     def __init__(self, path, engine):
         self.path, self.engine = path, engine
@@ -127,7 +156,8 @@ class Server:
             status, payload = fault.status, {"message": fault.message}
         else:
             try:
-                status, payload = await self._route(method, plain, version, body, writer)
+                out = Bent(fault, writer) if fault is not None and fault.kind in BENT else writer  # only streams write
+                status, payload = await self._route(method, plain, version, body, out)
             except model.Refused as e:
                 status, payload = e.status, {"message": e.message}
                 if version is not None and minor(version) < 24:  # plain words for old clients
@@ -209,6 +239,9 @@ class Server:
                         raise model.Refused(400, f"invalid JSON: {e}") from None
                 return await fn(self, q, data, writer, *[urllib.parse.unquote(g) for g in hit.groups()])
         raise model.Refused(404, "page not found")
+
+
+BENT = ("truncate", "dribble", "hang-after", "lost")
 
 
 def minor(version):
@@ -329,16 +362,31 @@ async def images_create(s, q, body, writer):
     if q.get("fromSrc"):
         e.images.add(f"{q.get('repo')}:{q.get('tag') or 'latest'}")
         return 200, {"status": "imported"}
-    name = f"{q.get('fromImage')}:{q.get('tag') or 'latest'}" if ":" not in q.get("fromImage", "") else q["fromImage"]
-    if name not in e.registry:
-        raise model.Refused(404, f"pull access denied for {q.get('fromImage')}, repository does not exist or may "
-                                 "require 'docker login'")
+    where, tag = q.get("fromImage", ""), q.get("tag") or "latest"
+    if where != where.lower():
+        raise model.Refused(400, "invalid reference format: repository name must be lowercase")
+    if not re.fullmatch(r"[\w][\w.-]{0,127}|sha256:[0-9a-f]{64}", tag):
+        raise model.Refused(400, "invalid tag format")
+    host = where.split("/")[0] if "/" in where else ""
+    if host.endswith(":1"):  # nobody listens there
+        raise model.Refused(500, f'Get "http://{host}/v2/": dial tcp {host}: connect: connection refused')
+    name = f"{where}@{tag}" if ":" in tag else f"{where}:{tag}"
+    if e.registry.get(name) is None:
+        raise model.Refused(404, f"pull access denied for {where}, repository does not exist or may require 'docker "
+                                 "login': denied: requested access to the resource is denied")
+    told = e.registry[name] if isinstance(e.registry[name], dict) else {"seconds": e.registry[name]}
     await start_stream(writer)
-    left = e.registry[name]
+    await chunk(writer, model.dump({"status": f"Pulling from {where}", "id": tag}))
+    left = total = told.get("seconds", 0)
     while left > 0:
-        await chunk(writer, model.dump({"status": "Downloading", "progressDetail": {"current": 1, "total": 2}}))
+        await chunk(writer, model.dump({"status": "Downloading", "id": "1a2b3c4d5e6f", "progressDetail": {
+            "current": int((total - left) * 1000000), "total": int(total * 1000000)}}))
         await asyncio.sleep(min(left, 0.2))
         left -= 0.2
+    if told.get("error"):
+        await chunk(writer, model.dump({"errorDetail": {"message": told["error"]}, "error": told["error"]}))
+        await chunk(writer, b"")
+        return 200, ...
     e.images.add(name)
     await chunk(writer, model.dump({"status": f"Status: Downloaded newer image for {name}"}))
     await chunk(writer, b"")
@@ -347,7 +395,7 @@ async def images_create(s, q, body, writer):
 
 async def image_get(s, q, body, writer, name):
     if not s.engine.has_image(name):
-        raise model.Refused(404, f"No such image: {name}")
+        raise model.Refused(404, f"no such image: {name}: No such image: {name}")
     return 200, {"Id": model.image_id(name), "RepoTags": [name], "Config": {}}
 
 

@@ -17,6 +17,8 @@ lbctl_fake_test(trouble_hang_one test_trouble.py Hang.test_inspect_of_one_hangs 
 lbctl_fake_test(trouble_answers test_trouble.py Answers)
 lbctl_fake_test(trouble_disk_version test_trouble.py Disk Version)
 lbctl_fake_test(trouble_events test_trouble.py Events NoHints)
+lbctl_fake_test(trouble_pull test_pull.py Pull)
+lbctl_integration_test(pull a 120 OnReal)
 lbctl_fake_test(lifecycle_stops test_lifecycle.py Stops)
 lbctl_fake_test(lifecycle test_lifecycle.py Admission HostOfTheCheck NoNumbers Port)
 lbctl_fake_test(brake test_brake.py)

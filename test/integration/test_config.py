@@ -222,7 +222,7 @@ class NoImage(case.Case):
     """The image of a service is not on the engine."""
 
     def test_said_clearly_and_nothing_started(self):
-        s = Stack(app={"image": "lbt-nowhere:latest"})
+        s = Stack(app={"image": "127.0.0.1:1/lbt-nowhere:latest"})
         try:
             s.start_lbd()
             s.start_ctld()

@@ -165,6 +165,24 @@ class Contract:
                   self.body(Mounts=[mount]), name=f"{self.project}-c")
         self.assertEqual(len(engine.containers(self.project)), 1)
 
+    def test_pulls_that_cannot_be(self):
+        """What an engine says of them without a registry."""
+        nowhere = "127.0.0.1:1/lbt-no-such"  # nobody listens there
+        digest = "sha256:" + "a" * 64
+        for tag in ("1", "latest", digest):
+            self.says(500, "connection refused", "POST", "/images/create", fromImage=nowhere, tag=tag)
+        self.says(400, "repository name must be lowercase", "POST", "/images/create", fromImage="lbt-No-Such", tag="1")
+        for tag in ("sha256:zz", "a b"):
+            self.says(400, "invalid tag format", "POST", "/images/create", fromImage=nowhere, tag=tag)
+        self.says(404, f"No such image: {nowhere}:1", "POST", "/containers/create",
+                  dict(self.body(), Image=nowhere + ":1"), name=f"{self.project}-b")
+
+    def test_images_are_looked_at(self):
+        self.assertIn("Id", engine.call("GET", f"/images/{engine.urllib.parse.quote(self.image, safe='')}/json"))
+        for name in ("127.0.0.1:1/lbt-no-such:1", "lbt-no-such:1", "lbt-no-such@sha256:" + "a" * 64):
+            self.says(404, f"No such image: {name}", "GET",
+                      f"/images/{engine.urllib.parse.quote(name, safe='')}/json")
+
     def test_list_filters(self):
         ids = [self.make(f"s{n}", slot=n) for n in range(3)]
         engine.start(ids[1])

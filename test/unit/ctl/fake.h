@@ -37,8 +37,12 @@ struct fake_engine {
     enum rt_result refuse_start;             /* the next start fails so */
     unsigned probes_at_once_max;             /* of one container */
     unsigned stopped_in_table; /* containers stopped or removed while lbd still had them */
-    const char *need_alive;    /* a service that others stand on ... */
-    unsigned too_early;        /* ... stopped while one of them still ran */
+    const char *missing;       /* an image that is not there */
+    const char *pull_error;    /* how the next pulls end; NULL: the image is there then */
+    uint64_t pull_ms;
+    unsigned pulls, looks, pulls_at_once, pulls_at_once_max;
+    const char *need_alive; /* a service that others stand on ... */
+    unsigned too_early;     /* ... stopped while one of them still ran */
     rt_hint_fn *hint;
     void *hint_arg;
     struct rt_info info;

@@ -8,7 +8,7 @@
 
 struct fake_engine engine;
 
-enum verb { CREATE, START, STOP, REMOVE, LIST };
+enum verb { CREATE, START, STOP, REMOVE, LIST, LOOK, PULL };
 
 struct op {
     struct list node;
@@ -16,6 +16,8 @@ struct op {
     enum verb verb;
     char id[65];
     uint64_t grace_ms;
+    char image[64];
+    rt_said_fn *said;
     struct fake_box made;
     struct fake_box *seen; /* list: as it was when it was asked for; the answer comes later */
     size_t seen_n;
@@ -51,6 +53,20 @@ static void answer(struct op *o, enum rt_result r, const char *text)
         o->started(o->arg, r, r == RT_OK ? by_id(o->id)->address : NULL, &e);
     else
         o->done(o->arg, r, &e);
+}
+
+static bool is_missing(const struct op *o)
+{
+    return engine.missing != NULL && strcmp(o->image, engine.missing) == 0;
+}
+
+static enum rt_result run_pull(void)
+{
+    engine.pulls_at_once--;
+    if (engine.pull_error != NULL)
+        return RT_REFUSED;
+    engine.missing = NULL;
+    return RT_OK;
 }
 
 static enum rt_result run_create(struct op *o)
@@ -144,6 +160,12 @@ static void on_op(void *arg) /* timer */
     enum rt_result r = RT_OK;
     struct err e;
 
+    if (o->said != NULL) { /* a pull, half-way */
+        o->said(o->arg, "1a2b: Downloading");
+        o->said = NULL;
+        timer_in(&o->timer, engine.pull_ms / 2);
+        return;
+    }
     list_unlink(&o->node);
     engine.info.up = !engine.away;
     (void)snprintf(engine.info.error, sizeof engine.info.error, "%s",
@@ -152,6 +174,8 @@ static void on_op(void *arg) /* timer */
         (void)err_set(&e, "the fake is away");
         if (o->verb == START)
             engine.starts_at_once--;
+        if (o->verb == PULL)
+            engine.pulls_at_once--;
         if (o->verb == LIST)
             o->listed(o->arg, RT_UNKNOWN, NULL, 0, &e);
         else
@@ -159,11 +183,17 @@ static void on_op(void *arg) /* timer */
     } else if (o->verb == LIST) {
         run_list(o);
     } else {
-        r = o->verb == CREATE  ? run_create(o)
-            : o->verb == START ? run_start(o)
-            : o->verb == STOP  ? run_stop(o)
-                               : run_remove(o);
-        answer(o, r, "the fake says so");
+        if (o->verb == LOOK || (o->verb == CREATE && is_missing(o)))
+            r = is_missing(o) ? RT_NO_IMAGE : RT_OK;
+        else
+            r = o->verb == CREATE  ? run_create(o)
+                : o->verb == START ? run_start(o)
+                : o->verb == STOP  ? run_stop(o)
+                : o->verb == PULL  ? run_pull()
+                                   : run_remove(o);
+        answer(o, r,
+               o->verb == PULL && engine.pull_error != NULL ? engine.pull_error
+                                                            : "the fake says so");
     }
     timer_fini(&o->timer);
     mem_free(o->seen);
@@ -207,7 +237,7 @@ static void fake_close(struct runtime *rt)
         mem_free(o->seen);
         mem_free(o);
     }
-    engine.starts_at_once = 0;
+    engine.starts_at_once = engine.pulls_at_once = 0;
     engine.hint = NULL;
 }
 
@@ -234,6 +264,7 @@ static void fake_create(struct runtime *rt, const struct rt_spec *s, rt_create_f
 
     (void)rt;
     o->created = done;
+    (void)snprintf(o->image, sizeof o->image, "%s", s->service->image);
     o->made =
         (struct fake_box){.slot = s->slot, .generation = s->generation, .host_port = s->host_port};
     (void)snprintf(o->made.service, sizeof o->made.service, "%s", s->service->name);
@@ -269,6 +300,30 @@ static void fake_remove(struct runtime *rt, const char *id, rt_done_fn *done, vo
     op_new(REMOVE, id, 2, arg)->done = done;
 }
 
+static void fake_look_image(struct runtime *rt, const char *image, rt_done_fn *done, void *arg)
+{
+    struct op *o = op_new(LOOK, "", 1, arg);
+
+    (void)rt;
+    engine.looks++;
+    o->done = done;
+    (void)snprintf(o->image, sizeof o->image, "%s", image);
+}
+
+static void fake_pull(struct runtime *rt, const char *image, rt_said_fn *said, rt_done_fn *done,
+                      void *arg)
+{
+    struct op *o = op_new(PULL, "", engine.pull_ms / 2, arg);
+
+    (void)rt;
+    engine.pulls++;
+    if (++engine.pulls_at_once > engine.pulls_at_once_max)
+        engine.pulls_at_once_max = engine.pulls_at_once;
+    o->said = said;
+    o->done = done;
+    (void)snprintf(o->image, sizeof o->image, "%s", image);
+}
+
 const struct runtime_ops runtime_fake = {
     .name = "fake",
     .open = fake_open,
@@ -279,6 +334,8 @@ const struct runtime_ops runtime_fake = {
     .start = fake_start,
     .stop = fake_stop,
     .remove = fake_remove,
+    .look_image = fake_look_image,
+    .pull = fake_pull,
 };
 
 void fake_engine_reset(struct loop *l)
