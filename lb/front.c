@@ -74,7 +74,7 @@ static void client_close(struct client *c)
         upstream_close(c->kept);
     sock_close(&c->s);
     list_unlink(&c->node);
-    worker_not_again(w, &c->again);
+    list_unlink(&c->again.node);
     atomic_fetch_sub_explicit(&w->shared->clients, 1, memory_order_relaxed);
     cell_add(&w->clients_n, (uint64_t)-1);
     link_post_dirty(w->shared->link);
@@ -321,7 +321,7 @@ static void on_client_event(evutil_socket_t fd UNUSED, short what,
      * then, and those are warm in the processor's caches. */
     if (c->phase == FRONT_LINGER)
         worker_last(w, &c->again, run_again);
-    else if (c->phase == FRONT_IDLE && (w->active >= ACTIVE_FIRST || w->ready_n > 0))
+    else if (c->phase == FRONT_IDLE && (w->active >= ACTIVE_FIRST || !list_empty(&w->ready)))
         worker_soon(w, &c->again, run_again);
     else
         front_run(c);

@@ -67,8 +67,8 @@ static void on_wheel_timer(void *arg) /* timer; worker */
         arm_wheel(w);
         return;
     }
+    timer_in(&w->wheel_timer, 0); /* first: while it is set, nobody looks for the next deadline */
     sock_clock_up(CONTAINER_OF(n, struct sock, clock), now);
-    timer_in(&w->wheel_timer, 0);
 }
 
 void worker_clock(struct worker *w, struct wheel_node *n, uint64_t at_ms)
@@ -130,73 +130,68 @@ static void arm_ready(struct worker *w)
 
 static bool any_ready(const struct worker *w)
 {
-    return w->ready_n > 0 || !list_empty(&w->leaving);
+    return !list_empty(&w->ready) || !list_empty(&w->leaving);
 }
 
-static void run_first(struct worker *w, struct list *of)
+static void move_first(struct list *from, struct list *to, unsigned most)
 {
-    struct again *a = LIST_ENTRY_OF(of->next, struct again, node);
+    for (; most > 0 && !list_empty(from); most--) {
+        struct list *n = from->next;
 
-    worker_not_again(w, a);
-    a->run(a);
+        list_unlink(n);
+        list_push_back(to, n);
+    }
 }
 
 static void on_ready(evutil_socket_t fd UNUSED, short what UNUSED,
                      void *arg) /* event_callback_fn; worker */
 {
     struct worker *w = arg;
-    unsigned n = w->ready_n < READY_PER_TURN ? w->ready_n : READY_PER_TURN;
+    struct list batch; /* what is put back meanwhile is for the next turn */
 
-    /* What is put back meanwhile is for the next turn; and one may end another. */
-    for (; n > 0 && w->ready_n > 0; n--)
-        run_first(w, &w->ready);
+    list_init(&batch);
+    move_first(&w->ready, &batch, READY_PER_TURN);
     /* One a turn: a crowd that leaves together must not keep the others waiting. */
-    if (!list_empty(&w->leaving))
-        run_first(w, &w->leaving);
+    move_first(&w->leaving, &batch, 1);
+    while (!list_empty(&batch)) {
+        struct again *a = LIST_ENTRY_OF(batch.next, struct again, node);
+
+        list_unlink(&a->node);
+        a->run(a);
+    }
     if (any_ready(w))
         arm_ready(w);
 }
 
-static bool put_back(struct worker *w, struct again *a, void (*run)(struct again *a))
+/* true: it is the first, and on_ready() has to be called. */
+static bool put_back(struct worker *w, struct list *to, struct again *a,
+                     void (*run)(struct again *a))
 {
     bool first = !any_ready(w);
 
     a->run = run;
     if (!list_empty(&a->node))
         return false;
-    a->counted = true;
-    w->ready_n++;
-    list_push_back(&w->ready, &a->node);
+    list_push_back(to, &a->node);
     return first;
 }
 
 void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a))
 {
-    if (put_back(w, a, run))
+    if (put_back(w, &w->ready, a, run))
         arm_ready(w);
 }
 
 void worker_soon(struct worker *w, struct again *a, void (*run)(struct again *a))
 {
-    if (put_back(w, a, run))
+    if (put_back(w, &w->ready, a, run))
         event_active(&w->ready_ev, EV_TIMEOUT, 0);
 }
 
 void worker_last(struct worker *w, struct again *a, void (*run)(struct again *a))
 {
-    a->run = run;
-    if (!list_empty(&a->node))
-        return;
-    if (!any_ready(w))
+    if (put_back(w, &w->leaving, a, run))
         event_active(&w->ready_ev, EV_TIMEOUT, 0);
-    a->counted = false;
-    list_push_back(&w->leaving, &a->node);
-}
-
-void worker_not_again(struct worker *w, struct again *a)
-{
-    w->ready_n -= !list_empty(&a->node) && a->counted;
-    list_unlink(&a->node);
 }
 
 /* ---- the table ---- */

@@ -76,7 +76,6 @@ struct shared {
 /* Go on with it later: worker_again() and its kin. */
 struct again {
     struct list node;
-    bool counted; /* in ready_n */
     void (*run)(struct again *a);
 };
 
@@ -101,8 +100,7 @@ struct worker {
     struct slab clients, upstreams, xchgs, small, large, huge; /* free lists */
     unsigned huge_n;                                           /* in use */
     struct list client_list;                                   /* all client connections */
-    struct list ready; /* connections that gave way to others: READY_PER_TURN each turn */
-    unsigned ready_n;
+    struct list ready;   /* connections that gave way to others: READY_PER_TURN each turn */
     struct list leaving; /* those that only want to be gone: one each turn */
     struct event ready_ev;
     struct again waits; /* exchanges that wait are looked at next turn */
@@ -173,11 +171,10 @@ void worker_bury(struct worker *w, struct grave *g,
                  void (*free)(struct worker *w, struct grave *g));
 
 /* Go on with it in the next turn; at the end of this turn; when its turn comes among those that are
- * leaving. Each time after what is in the list already. Not any more: harmless if it never was. */
+ * leaving. Each time after what is in the list already. list_unlink(&a->node): not any more. */
 void worker_again(struct worker *w, struct again *a, void (*run)(struct again *a));
 void worker_soon(struct worker *w, struct again *a, void (*run)(struct again *a));
 void worker_last(struct worker *w, struct again *a, void (*run)(struct again *a));
-void worker_not_again(struct worker *w, struct again *a);
 
 void wtable_unref(struct worker *w, struct wtable *t);
 

@@ -180,8 +180,7 @@ static int cmd_check(const struct cli *c)
     return ok ? EXIT_OK : EXIT_DEGRADED;
 }
 
-/* Asks ctld; says what went wrong. The exit code, EXIT_OK with *ret on success. */
-/* What became of a request, as an exit status. */
+/* What became of a request: says what went wrong; the exit code. */
 static int tell(enum client_end end, const struct err *e)
 {
     char q[600];
@@ -201,6 +200,7 @@ static int tell(enum client_end end, const struct err *e)
     return EXIT_UNREACHABLE;
 }
 
+/* Asks ctld. The exit code, EXIT_OK with *ret on success. */
 static int ask(const struct cli *c, enum proto_msg msg, json_t *body, json_t **ret)
 {
     struct err e = {0};
