@@ -188,41 +188,28 @@ bool conf_read_word(struct conf_reader *r, const struct conf_row *row, const str
                     str_quote(n->text, q, sizeof(q)), all);
 }
 
-bool conf_read_LOG_FORMAT(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                          void *dst)
-{
-    static const char *const words[] = {"text", "json"};
-    unsigned v;
+/* One of some words, in the order of the type's values. */
+#define WORD_READER(NAME, type, ...)                                                               \
+    bool conf_read_##NAME(struct conf_reader *r, const struct conf_row *row,                       \
+                          const struct ynode *n, void *dst)                                        \
+    {                                                                                              \
+        static const char *const words[] = {__VA_ARGS__};                                          \
+        unsigned v;                                                                                \
+                                                                                                   \
+        if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))                               \
+            return false;                                                                          \
+        *(type *)dst = (type)v;                                                                    \
+        return true;                                                                               \
+    }
 
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum log_format *)dst = (enum log_format)v;
-    return true;
-}
-
-bool conf_read_LOG_LEVEL(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                         void *dst)
-{
-    static const char *const words[] = {"error", "warn", "info", "debug"};
-    unsigned v;
-
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum log_level *)dst = (enum log_level)v;
-    return true;
-}
-
-bool conf_read_CONNECT(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                       void *dst)
-{
-    static const char *const words[] = {"published", "direct"};
-    unsigned v;
-
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum conf_connect *)dst = (enum conf_connect)v;
-    return true;
-}
+WORD_READER(LOG_FORMAT, enum log_format, "text", "json")
+WORD_READER(LOG_LEVEL, enum log_level, "error", "warn", "info", "debug")
+WORD_READER(CONNECT, enum conf_connect, "published", "direct")
+WORD_READER(PORT_TAKEN, enum conf_port_taken, "wait", "move")
+WORD_READER(RUNTIME, enum conf_runtime, "auto", "docker", "process")
+WORD_READER(ROLLOUT, enum conf_rollout, "auto", "start-first", "stop-first")
+WORD_READER(PULL_POLICY, enum conf_pull_policy, "missing", "never")
+WORD_READER(MANUAL_STOP, enum conf_manual_stop, "replace", "hold")
 
 bool conf_read_REPLACE_AFTER(struct conf_reader *r, const struct conf_row *row,
                              const struct ynode *n, void *dst)
@@ -234,72 +221,12 @@ bool conf_read_REPLACE_AFTER(struct conf_reader *r, const struct conf_row *row,
     return conf_read_UINT(r, row, n, dst);
 }
 
-bool conf_read_PORT_TAKEN(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                          void *dst)
-{
-    static const char *const words[] = {"wait", "move"};
-    unsigned v;
-
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum conf_port_taken *)dst = (enum conf_port_taken)v;
-    return true;
-}
-
-bool conf_read_RUNTIME(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                       void *dst)
-{
-    static const char *const words[] = {"auto", "docker", "process"};
-    unsigned v;
-
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum conf_runtime *)dst = (enum conf_runtime)v;
-    return true;
-}
-
 bool conf_read_SEND_PROXY(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
                           void *dst)
 {
     static const char *const words[] = {"off", "v1", "v2"};
 
     return conf_read_word(r, row, n, words, ARRAY_LEN(words), dst);
-}
-
-bool conf_read_ROLLOUT(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                       void *dst)
-{
-    static const char *const words[] = {"auto", "start-first", "stop-first"};
-    unsigned v;
-
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum conf_rollout *)dst = (enum conf_rollout)v;
-    return true;
-}
-
-bool conf_read_PULL_POLICY(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                           void *dst)
-{
-    static const char *const words[] = {"missing", "never"};
-    unsigned v;
-
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum conf_pull_policy *)dst = (enum conf_pull_policy)v;
-    return true;
-}
-
-bool conf_read_MANUAL_STOP(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,
-                           void *dst)
-{
-    static const char *const words[] = {"replace", "hold"};
-    unsigned v;
-
-    if (!conf_read_word(r, row, n, words, ARRAY_LEN(words), &v))
-        return false;
-    *(enum conf_manual_stop *)dst = (enum conf_manual_stop)v;
-    return true;
 }
 
 bool conf_read_SIGNAL(struct conf_reader *r, const struct conf_row *row, const struct ynode *n,

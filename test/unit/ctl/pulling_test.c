@@ -104,15 +104,21 @@ static void test_there_is_never_pulled(void **state)
     assert_int_equal(engine.pulls + engine.looks, 0);
 }
 
+/* The image of web is being pulled, which takes so long. */
+static void begin_in_pull(uint64_t ms)
+{
+    engine.missing = "web:1";
+    engine.pull_ms = ms;
+    begin();
+    live_run_for(1000);
+    assert_true(one_pulls());
+}
+
 /* What hangs in a pull holds up neither the other service nor a stop. */
 static void test_others_go_on(void **state)
 {
     (void)state;
-    engine.missing = "web:1";
-    engine.pull_ms = 120000;
-    begin();
-    live_run_for(1000);
-    assert_true(one_pulls());
+    begin_in_pull(120000);
     UNTIL(db_runs, 2000);
     for (unsigned i = 0; i < 3; i++) {
         fake_kill(fake_box("db", 0));
@@ -196,11 +202,7 @@ static bool engine_is_back(void)
 static void test_engine_goes_away(void **state)
 {
     (void)state;
-    engine.missing = "web:1";
-    engine.pull_ms = 20000;
-    begin();
-    live_run_for(1000);
-    assert_true(one_pulls());
+    begin_in_pull(20000);
     engine.away = true;
     live_run_for(10000);
     engine.away = false;

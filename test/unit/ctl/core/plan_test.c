@@ -124,6 +124,14 @@ static struct slot make(char c)
     return s;
 }
 
+static void make_all(const char *letters, struct slot *slots, const struct slot **p)
+{
+    for (size_t k = 0; letters[k] != '\0'; k++) {
+        slots[k] = make(letters[k]);
+        p[k] = &slots[k];
+    }
+}
+
 static void describe(const struct slot_env *env, size_t n, char *buf, size_t size)
 {
     size_t at = 0;
@@ -164,10 +172,7 @@ static void test_rows(void **state)
                              .may_surge = true,
                              .may_roll = true};
 
-        for (size_t k = 0; k < n; k++) {
-            slots[k] = make(rows[i].slots[k]);
-            p[k] = &slots[k];
-        }
+        make_all(rows[i].slots, slots, p);
         plan_service(&in, p, n, env);
         describe(env, n, got, sizeof got);
         if (strcmp(got, rows[i].want) != 0)
@@ -207,10 +212,7 @@ static void test_stand_ins(void **state)
         size_t n = strlen(all[i].slots);
         char got[128];
 
-        for (size_t k = 0; k < n; k++) {
-            slots[k] = make(all[i].slots[k]);
-            p[k] = &slots[k];
-        }
+        make_all(all[i].slots, slots, p);
         plan_service(&in, p, n, env);
         describe(env, n, got, sizeof got);
         if (strcmp(got, all[i].want) != 0)
